@@ -1,0 +1,1 @@
+"""Development commands, run as `python -m scripts.NAME`; nothing imports them."""
