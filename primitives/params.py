@@ -1,0 +1,54 @@
+"""Chain parameters: what every node of one network must agree on.
+
+They come from the genesis document and never change while a node runs. Times are milliseconds,
+fees are wei, gas is gas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from primitives.types import WEI_ZERO, Address, ChainId, Gas, Wei
+
+BASE_FEE_CHANGE_DENOMINATOR: Final = 8
+ELASTICITY_MULTIPLIER: Final = 2
+TRANSACTION_BYTES_MAX: Final = 131_072
+BLOCK_TRANSACTIONS_MAX: Final = 10_000
+VALIDATORS_MAX: Final = 100
+POWER_MAX: Final = 1_000
+EXTRA_DATA_BYTES: Final = 32
+GAS_LIMIT_DEFAULT: Final = Gas(60_000_000)
+BASE_FEE_INITIAL_DEFAULT: Final = Wei(1_000_000_000)
+
+VALIDATOR_REGISTRY: Final = Address(bytes.fromhex("0000000000000000000000000000000000001001"))
+"""Fixed address of the ValidatorRegistry predeploy."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsensusTimes:
+    """Timers of the consensus machine, in milliseconds.
+
+    A round's timeout is `first + round * delta`, never above `timeout_max_ms`.
+    """
+
+    timeout_propose_ms: int = 500
+    timeout_vote_ms: int = 500
+    timeout_delta_ms: int = 250
+    timeout_max_ms: int = 10_000
+    rebroadcast_ms: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChainParams:
+    """The agreed rules of one network."""
+
+    chain_id: ChainId
+    gas_limit: Gas = GAS_LIMIT_DEFAULT
+    base_fee_min: Wei = WEI_ZERO
+    base_fee_initial: Wei = BASE_FEE_INITIAL_DEFAULT
+    block_period_ms: int = 1_000
+    empty_block_period_ms: int = 10_000
+    clock_drift_ms: int = 2_000
+    times: ConsensusTimes = field(default_factory=ConsensusTimes)
+    validator_registry: Address = VALIDATOR_REGISTRY
