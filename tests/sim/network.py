@@ -1,0 +1,129 @@
+"""Links between nodes: partitions, one-way cuts, loss, delay, doubles, and muted message kinds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from consensus.events import Input, ProposalReceived, VoteReceived
+from consensus.messages import Kind
+from tests.sim.plan import Act, Fault
+
+if TYPE_CHECKING:
+    from tests.sim.node import Node
+    from tests.sim.world import World
+
+LOSS_MAX = 0.6
+DELAY_MS_MIN = 5
+DELAY_MS_MAX = 4_000
+DELAY_MS_HEALED = 50
+UNMUTE = 0.4
+"""Share of the mutings that end the earlier ones."""
+
+
+class Network:
+    """Delivers messages late, twice or never; after `heal` within DELAY_MS_HEALED."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._blocked: set[tuple[int, int]] = set()
+        self._muted: dict[tuple[int, Kind], None] = {}
+        self._alone: set[int] = set()
+        self.exile: set[int] = set()
+        self._loss = 0.0
+        self._double = 0.0
+        self._delay_ms = DELAY_MS_HEALED
+
+    def apply(self, fault: Fault) -> None:
+        """Let one fault happen."""
+        everyone = range(len(self._world.nodes))
+        inside = set(fault.nodes)
+        match fault.act:
+            case Act.SPLIT:
+                self._blocked = {
+                    (a, b) for a in everyone for b in everyone if (a in inside) != (b in inside)
+                }
+            case Act.ONE_WAY:
+                self._blocked = {
+                    (a, b) for a in everyone for b in everyone if a in inside and b not in inside
+                }
+            case Act.JOIN:
+                self._blocked = set()
+            case Act.LOSSY:
+                self._loss = fault.amount * LOSS_MAX
+            case Act.SLOW:
+                self._delay_ms = int(DELAY_MS_MIN + fault.amount**2 * DELAY_MS_MAX)
+            case Act.DOUBLE:
+                self._double = fault.amount * 0.3
+            case Act.MUTE:
+                if fault.amount < UNMUTE:
+                    self._muted = {}
+                kind = Kind(1 + int(fault.amount * 1_000) % 3)
+                self._muted |= {(each, kind): None for each in fault.nodes}
+            case Act.SHUFFLE:
+                self._shuffle(fault.amount)
+            case _:
+                pass
+
+    def _shuffle(self, density: float) -> None:
+        """Let some nodes miss some kinds of messages, and most learn nothing of peers' heads."""
+        random = self._world.random
+        everyone = range(len(self._world.nodes))
+        self._muted = {}
+        for kind in Kind:
+            if random.random() < density:
+                some = random.sample(everyone, random.randint(1, len(everyone)))
+                self._muted |= {(each, kind): None for each in some}
+        self._alone = {each for each in everyone if random.random() < 0.8}
+
+    def heal(self) -> None:
+        """End all faults of the links."""
+        self._blocked, self._muted, self._alone, self.exile = set(), {}, set(), set()
+        self._loss = self._double = 0.0
+        self._delay_ms = DELAY_MS_HEALED
+
+    def broadcast(self, source: Node, event: Input) -> None:
+        """Send to every other node."""
+        for target in self._world.nodes:
+            if target is not source:
+                self.send(source, target, event)
+
+    def send(self, source: Node, target: Node, event: Input) -> None:
+        """Send to one node, as the faults of the moment let it."""
+        if self._blocked and (source.index, target.index) in self._blocked:
+            return
+        if self.exile and (source.index in self.exile or target.index in self.exile):
+            return
+        if self._muted and self._is_muted(target.index, event):
+            return
+        random = self._world.random.random
+        if self._loss and random() < self._loss:
+            return
+        self._deliver(target, event, random())
+        if self._double and random() < self._double:
+            self._deliver(target, event, random())
+
+    def reachable(self, node: Node) -> list[Node]:
+        """Return the running nodes with which `node` has a link in both directions."""
+        if node.index in self._alone or node.index in self.exile:
+            return []
+        return [
+            peer
+            for peer in self._world.nodes
+            if peer.is_up
+            and peer is not node
+            and peer.index not in self.exile
+            and (node.index, peer.index) not in self._blocked
+            and (peer.index, node.index) not in self._blocked
+        ]
+
+    def _deliver(self, target: Node, event: Input, chance: float) -> None:
+        world = self._world
+        delay_ms = DELAY_MS_MIN + int(chance * self._delay_ms)
+        world.at(world.now_ms + delay_ms, target.receive, (target.life, event))
+
+    def _is_muted(self, target: int, event: Input) -> bool:
+        match event:
+            case VoteReceived(message) | ProposalReceived(message):
+                return (target, message.kind) in self._muted
+            case _:
+                return False
