@@ -1,0 +1,1 @@
+"""Tests of room p2p."""
