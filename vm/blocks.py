@@ -1,0 +1,308 @@
+"""Blocks: build one from transactions, execute one from elsewhere, make the first one.
+
+The header is Ethereum's Prague header. What a QENEX header must say, field by field:
+
+- parent_hash, height: the parent's hash and height + 1
+- fee_recipient: free, the proposer's choice
+- timestamp: at least the parent's, at most the local clock plus `clock_drift_ms`
+- gas_limit, base_fee_per_gas: `params.gas_limit`, `vm.fees.base_fee`
+- mix_hash: keccak(parent's mix_hash | height as 32 bytes, big-endian); not random
+- extra_data: hash of the validator set that decides the next height, as the registry contract
+  holds it after this block
+- state_root, transactions_root, receipts_root, logs_bloom, gas_used: from execution
+- difficulty, nonce, ommers, withdrawals, blob fields, beacon root, requests: fixed, empty
+
+A registry that cannot be read after a block leaves the validator set as it was; our contract
+always answers, so this keeps a chain with a foreign registry deciding rather than stopping it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Final
+
+from primitives.account import GenesisAccount
+from primitives.block import Block, Header
+from primitives.crypto.keccak import keccak
+from primitives.errors import Fatal, InvalidBlock, InvalidTransaction, ensure
+from primitives.keyvalue import KeyValueReader, MemoryStore
+from primitives.params import BLOCK_TRANSACTIONS_MAX, ChainParams
+from primitives.receipt import EMPTY_BLOOM, Receipt, encode_receipt, join_blooms
+from primitives.transaction import Transaction
+from primitives.types import (
+    EMPTY_ROOT,
+    HASH_BYTES,
+    ZERO_ADDRESS,
+    ZERO_HASH,
+    Address,
+    Gas,
+    Hash32,
+    Height,
+)
+from primitives.validators import ValidatorSet
+from vm.engine import BlockContext, Engine, Execution
+from vm.fees import base_fee
+from vm.registry import RegistryUnreadable, read_validators
+from vm.state.layered import LayeredState
+from vm.state.memory import MemoryState
+from vm.state.roots import ordered_root
+from vm.state.store import StateStore, StateUpdate, genesis_changes
+
+FIELDS_BEFORE: Final = (
+    "parent_hash",
+    "height",
+    "timestamp",
+    "gas_limit",
+    "base_fee_per_gas",
+    "mix_hash",
+    "ommers_hash",
+    "difficulty",
+    "nonce",
+    "withdrawals_root",
+    "blob_gas_used",
+    "excess_blob_gas",
+    "parent_beacon_block_root",
+    "requests_hash",
+)
+"""Header fields that need no execution to check, in the order in which they are."""
+
+FIELDS_AFTER: Final = (
+    "gas_used",
+    "transactions_root",
+    "receipts_root",
+    "logs_bloom",
+    "state_root",
+    "extra_data",
+)
+"""Header fields that execution decides."""
+
+BlockHash = Callable[[Height], Hash32 | None]
+Refused = tuple[tuple[Transaction, InvalidTransaction], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """A block with all that follows from it; nothing of it is stored yet.
+
+    `update` brings the parent's store to the block's state; `validators` decide the next height.
+    """
+
+    block: Block
+    receipts: tuple[Receipt, ...]
+    update: StateUpdate
+    validators: ValidatorSet
+
+
+class BlockExecutor:
+    """Builds and executes the blocks of one chain with one engine."""
+
+    def __init__(self, engine: Engine, params: ChainParams) -> None:
+        self._engine = engine
+        self._params = params
+
+    def build(
+        self,
+        store: KeyValueReader,
+        parent: Header,
+        *,
+        validators: ValidatorSet,
+        fee_recipient: Address,
+        timestamp: int,
+        transactions: Iterable[Transaction],
+        block_hash: BlockHash,
+        stop: Callable[[], bool] | None = None,
+    ) -> tuple[Executed, Refused]:
+        """Return the child of `parent` with those `transactions` that are valid, and the others.
+
+        `store` holds the parent's state; `validators` decide this height; `block_hash` answers
+        for the heights up to the parent's. A `timestamp` before the parent's becomes the
+        parent's. `stop` ends building early.
+        """
+        self._check_validators(parent, validators)
+        draft = self._draft(parent, fee_recipient, max(timestamp, parent.timestamp))
+        context = block_context(draft, self._params, block_hash)
+        execution = self._engine.execute(
+            StateStore(store).reader(),
+            context,
+            islice(transactions, BLOCK_TRANSACTIONS_MAX),
+            skip_invalid=True,
+            stop=stop,
+        )
+        executed = self._finish(store, draft, execution, context, validators)
+        return executed, execution.rejected
+
+    def execute(
+        self,
+        store: KeyValueReader,
+        parent: Header,
+        block: Block,
+        *,
+        validators: ValidatorSet,
+        now: int | None,
+        block_hash: BlockHash,
+    ) -> Executed:
+        """Return what follows from `block`, a child of `parent` made elsewhere.
+
+        `now` is the local clock in seconds; None skips its rule, for blocks that are decided
+        already. Raises InvalidBlock, naming the field, or the InvalidTransaction of a
+        transaction that must not be there.
+        """
+        header = block.header
+        if now is not None:
+            self._check_clock(header, now)
+        timestamp = max(header.timestamp, parent.timestamp)
+        draft = self._draft(parent, header.fee_recipient, timestamp)
+        _check_fields(header, draft, FIELDS_BEFORE)
+        _check_count(BLOCK_TRANSACTIONS_MAX, len(block.transactions), "too many transactions")
+        self._check_validators(parent, validators)
+        context = block_context(header, self._params, block_hash)
+        execution = self._engine.execute(
+            StateStore(store).reader(), context, block.transactions, skip_invalid=False
+        )
+        fitting = len(execution.transactions)
+        _check_count(fitting, len(block.transactions), "transactions exceed the gas limit")
+        executed = self._finish(store, draft, execution, context, validators)
+        _check_fields(header, executed.block.header, FIELDS_AFTER)
+        _check_hash(block, executed.block)
+        return replace(executed, block=block)
+
+    def genesis(self, alloc: Mapping[Address, GenesisAccount], *, timestamp: int) -> Executed:
+        """Return the block at height 0, whose state is `alloc`, for an empty store.
+
+        Raises Fatal when the registry in `alloc` does not hold a validator set.
+        """
+        update = StateStore(MemoryStore()).compute(genesis_changes(alloc))
+        header = Header(
+            parent_hash=ZERO_HASH,
+            fee_recipient=ZERO_ADDRESS,
+            state_root=update.state_root,
+            transactions_root=EMPTY_ROOT,
+            receipts_root=EMPTY_ROOT,
+            logs_bloom=EMPTY_BLOOM,
+            height=Height(0),
+            gas_limit=self._params.gas_limit,
+            gas_used=Gas(0),
+            timestamp=timestamp,
+            extra_data=b"",
+            mix_hash=ZERO_HASH,
+            base_fee_per_gas=self._params.base_fee_initial,
+        )
+        state = MemoryState.of(alloc)
+        context = block_context(header, self._params, lambda _: None)
+        try:
+            validators = read_validators(state, self._engine, context, self._params)
+        except RegistryUnreadable as error:
+            raise Fatal(f"genesis has no validator set: {error}", **error.facts) from error
+        block = Block.of(replace(header, extra_data=validators.hash), ())
+        return Executed(block, (), update, validators)
+
+    def _check_validators(self, parent: Header, validators: ValidatorSet) -> None:
+        ensure(
+            validators.hash == parent.extra_data,
+            "the validators of a height are those that the header before it names",
+            height=parent.height + 1,
+        )
+
+    def _draft(self, parent: Header, fee_recipient: Address, timestamp: int) -> Header:
+        """Return the child of `parent` with all fields that do not depend on execution."""
+        height = Height(parent.height + 1)
+        return Header(
+            parent_hash=parent.hash,
+            fee_recipient=fee_recipient,
+            state_root=EMPTY_ROOT,
+            transactions_root=EMPTY_ROOT,
+            receipts_root=EMPTY_ROOT,
+            logs_bloom=EMPTY_BLOOM,
+            height=height,
+            gas_limit=self._params.gas_limit,
+            gas_used=Gas(0),
+            timestamp=timestamp,
+            extra_data=b"",
+            mix_hash=keccak(parent.mix_hash + height.to_bytes(HASH_BYTES, "big")),
+            base_fee_per_gas=base_fee(parent, self._params),
+        )
+
+    def _finish(
+        self,
+        store: KeyValueReader,
+        draft: Header,
+        execution: Execution,
+        context: BlockContext,
+        validators: ValidatorSet,
+    ) -> Executed:
+        """Return the block of `draft` with the fields that execution decides."""
+        state = StateStore(store)
+        update = state.compute(execution.changes)
+        after = LayeredState(state.reader(), execution.changes)
+        with suppress(RegistryUnreadable):
+            validators = read_validators(after, self._engine, context, self._params)
+        header = replace(
+            draft,
+            state_root=update.state_root,
+            transactions_root=ordered_root([tx.raw for tx in execution.transactions]),
+            receipts_root=ordered_root([encode_receipt(each) for each in execution.receipts]),
+            logs_bloom=join_blooms(each.bloom for each in execution.receipts),
+            gas_used=execution.gas_used,
+            extra_data=validators.hash,
+        )
+        block = Block.of(header, execution.transactions)
+        return Executed(block, execution.receipts, update, validators)
+
+    def _check_clock(self, header: Header, now: int) -> None:
+        latest = now + self._params.clock_drift_ms / 1000
+        if header.timestamp > latest:
+            raise InvalidBlock(
+                f"timestamp {header.timestamp} is in the future, now is {now}",
+                field="timestamp",
+                expected=latest,
+                found=header.timestamp,
+            )
+
+
+def block_context(header: Header, params: ChainParams, block_hash: BlockHash) -> BlockContext:
+    """Return what the EVM sees in the block of `header`; also for calls on its state."""
+    return BlockContext(
+        height=header.height,
+        timestamp=header.timestamp,
+        coinbase=header.fee_recipient,
+        gas_limit=header.gas_limit,
+        base_fee=header.base_fee_per_gas,
+        mix_hash=header.mix_hash,
+        chain_id=params.chain_id,
+        block_hash=block_hash,
+        parent_beacon_block_root=header.parent_beacon_block_root,
+    )
+
+
+def _check_fields(header: Header, expected: Header, names: Iterable[str]) -> None:
+    for name in names:
+        wanted, found = getattr(expected, name), getattr(header, name)
+        if wanted != found:
+            raise InvalidBlock(
+                f"wrong {name}: expected {_show(wanted)}, found {_show(found)}",
+                field=name,
+                expected=wanted,
+                found=found,
+            )
+
+
+def _check_hash(block: Block, ours: Block) -> None:
+    if block.hash != ours.hash:
+        raise InvalidBlock(
+            "block carries the hash of another header",
+            field="hash",
+            expected=ours.hash,
+            found=block.hash,
+        )
+
+
+def _show(value: object) -> str:
+    return f"0x{value.hex()}" if isinstance(value, bytes) else str(value)
+
+
+def _check_count(expected: int, found: int, why: str) -> None:
+    if found > expected:
+        raise InvalidBlock(why, field="transactions", expected=expected, found=found)

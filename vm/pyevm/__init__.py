@@ -1,0 +1,8 @@
+"""The engine on py-evm: opcodes, gas meter and precompiles are py-evm's, all around them is ours.
+
+py-evm is subclassed, never patched or forked, and imported only in this folder. `state` puts our
+overlay where py-evm keeps its account database; `computation` runs messages, mends what py-evm
+gets wrong and leaves out its debug strings; `transition` charges, runs and settles one
+transaction; `engine` fulfils `vm.engine.Engine`. Validation is `vm.validate`: py-evm's own accepts
+transactions that must be refused. Rules: Prague, without blobs.
+"""

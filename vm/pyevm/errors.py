@@ -1,0 +1,48 @@
+"""Geth's words for what ends an execution. Source: geth, core/vm/errors.go."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from eth import exceptions
+from eth.abc import ComputationAPI
+from eth.exceptions import VMError
+
+from vm.engine import OUT_OF_GAS, REVERTED
+from vm.pyevm.computation import CodeStorageOutOfGas, CodeTooLarge
+
+OPCODE_INVALID: Final = 0xFE
+STACK_ITEMS_MAX: Final = 1024
+
+_WORDS: Final[dict[type[VMError], str]] = {
+    exceptions.Revert: REVERTED,
+    exceptions.OutOfGas: OUT_OF_GAS,
+    exceptions.InsufficientStack: "stack underflow",
+    exceptions.FullStack: f"stack limit reached {STACK_ITEMS_MAX} ({STACK_ITEMS_MAX - 1})",
+    exceptions.InvalidJumpDestination: "invalid jump destination",
+    exceptions.InsufficientFunds: "insufficient balance for transfer",
+    exceptions.StackDepthLimit: "max call depth exceeded",
+    exceptions.ContractCreationCollision: "contract address collision",
+    exceptions.WriteProtection: "write protection",
+    exceptions.OutOfBoundsRead: "return data out of bounds",
+    exceptions.ReservedBytesInCode: "invalid code: must not begin with 0xef",
+    CodeTooLarge: "max code size exceeded",
+    CodeStorageOutOfGas: "contract creation code storage out of gas",
+}
+
+
+def words(computation: ComputationAPI) -> str | None:
+    """Return why `computation` failed, in geth's words; None when it did not."""
+    if computation.is_success:
+        return None
+    error = computation.error
+    if isinstance(error, exceptions.InvalidInstruction):
+        return _invalid_opcode(computation)
+    return _WORDS.get(type(error), "precompiled contract failed")
+
+
+def _invalid_opcode(computation: ComputationAPI) -> str:
+    opcode = computation.msg.code[computation.code.program_counter - 1]
+    if opcode == OPCODE_INVALID:
+        return "invalid opcode: INVALID"
+    return f"invalid opcode: opcode {opcode:#x} not defined"
