@@ -1,0 +1,316 @@
+"""Assembly of a node: settings and folder in, a running process out.
+
+Everything is opened in one order and closed in the reverse: lock, store, chain, log, key, pool,
+network, JSON-RPC. What is wrong with the folder or the settings stops the start with one clear
+line; a broken invariant stops the node the same way. SIGTERM and Ctrl-C end it cleanly.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from consensus.algorithm import Settings as CoreSettings
+from consensus.core import Consensus
+from consensus.signing import verifier
+from genesis.document import Genesis, load
+from node.api import LocalNode
+from node.blockstore import BlockStore, is_empty
+from node.config import Settings
+from node.evidence import EvidenceStore
+from node.folder import DataFolder
+from node.intake import Intake
+from node.journal import Journal
+from node.keys import load_validator_key
+from node.ledger import Ledger
+from node.log import get_log, set_up_logs
+from node.pool import Pool, PoolLimits
+from node.proposals import Proposals
+from node.rpc.server import RpcServer
+from node.rpc.settings import RpcSettings
+from node.runtime import Parts, Runtime
+from node.serve import PeerService
+from node.signer import LocalSigner, Signer
+from node.store import RocksStore
+from node.sync import Sync
+from node.wal import Wal
+from p2p.keys import load_node_key
+from p2p.network import Network, NetworkConfig
+from p2p.status import Role, Status
+from primitives.errors import ConfigError, QenexError
+from primitives.keyvalue import KeyValue
+from primitives.types import ZERO_ADDRESS, Address, Hash32, Height, Wei
+from vm.blocks import BlockExecutor
+from vm.engine import Engine
+from vm.pyevm.engine import PyEvmEngine
+
+CLIENT_VERSION: Final = "QENEX/0.1.0"
+SWITCH_INTERVAL_S: Final = 0.0005
+"""Threads hand over the interpreter this often, so that reads are not stuck behind execution."""
+THREAD_STACK_BYTES: Final = 16 << 20
+"""Workers run contracts that call each other 1,024 deep, which takes 1 MiB of a thread's stack."""
+EXIT_OVERDUE: Final = 4
+YAMUX_LARGE_CREDITS: Final = ("PY_YAMUX_RELEASE_ON_READ", "0")
+"""Makes libp2p's yamux credit senders in large steps: half again the throughput of bulk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """The opened parts that a process runs."""
+
+    runtime: Runtime
+    network: Network
+    rpc: RpcServer | None
+
+
+def run(settings: Settings) -> int:
+    """Run one node until SIGTERM or SIGINT; returns the exit code 0.
+
+    Raises ConfigError when the settings or the folder are wrong, Fatal when an invariant broke.
+    """
+    os.environ.setdefault(*YAMUX_LARGE_CREDITS)
+    set_up_logs(settings.log.level, settings.log.format)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    threading.stack_size(THREAD_STACK_BYTES)
+    try:
+        with ExitStack() as stack:
+            node = _open(settings, stack)
+            trio.run(_main, settings, node)
+    except BaseExceptionGroup as group:
+        raise _cause(group) from group
+    return 0
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first of our own errors in a group of failed tasks, else the first of any."""
+    ours = group.subgroup(QenexError)
+    found: BaseException = ours if ours is not None else group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+def _open(settings: Settings, stack: ExitStack) -> Node:
+    folder = DataFolder(settings.data_dir)
+    stack.enter_context(folder.locked())
+    genesis = load(folder.genesis)
+    engine = PyEvmEngine()
+    store = RocksStore(folder.chain)
+    stack.callback(store.close)
+    ledger = Ledger(_chain(store, engine, genesis), engine, genesis.params)
+    wal = Wal(folder.wal, genesis.params.chain_id)
+    stack.callback(wal.close)
+    key = load_validator_key(folder, settings.keys)
+    signer = None if key is None else LocalSigner(key)
+    if signer is not None:
+        _open_log(wal, folder, settings, signer.address, ledger)
+    intake = _intake(settings, folder, ledger)
+    stack.callback(intake.close)
+    restored = intake.restore()
+    runtime, network = _runtime(settings, genesis, ledger, intake, (wal, signer), store)
+    api = LocalNode(engine, intake, ledger, network, runtime)
+    rpc = RpcServer(api, _rpc_settings(settings)) if settings.rpc.enabled else None
+    get_log("node").info(
+        "node opened",
+        chain_id=genesis.params.chain_id,
+        height=ledger.view.height,
+        hash=ledger.view.head_hash,
+        validator=None if signer is None else signer.address,
+        restored_txs=restored,
+        torn_log_bytes=wal.torn_bytes,
+    )
+    return Node(runtime, network, rpc)
+
+
+def _chain(store: KeyValue, engine: Engine, genesis: Genesis) -> BlockStore:
+    first = BlockExecutor(engine, genesis.params).genesis(
+        genesis.alloc, timestamp=genesis.timestamp
+    )
+    if first.validators != genesis.validators:
+        raise ConfigError(
+            "genesis: the validators in the registry's storage are not those of qenex.validators"
+        )
+    if is_empty(store):
+        return BlockStore.create(store, first)
+    return BlockStore.open(store, first.block.hash)
+
+
+def _open_log(
+    wal: Wal, folder: DataFolder, settings: Settings, address: Address, ledger: Ledger
+) -> None:
+    """Declare a key that has never signed, if it is known to be one, in the empty log.
+
+    The mark goes only after the declaration is durable, and before the first signature.
+    """
+    alone = len(ledger.view.validators) == 1
+    if wal.is_new and (
+        folder.is_fresh_key(address) or settings.consensus.sign_with_empty_log or alone
+    ):
+        wal.begin(Height(ledger.view.height + 1))
+    if not wal.is_new:
+        folder.forget_fresh_key()
+
+
+def _intake(settings: Settings, folder: DataFolder, ledger: Ledger) -> Intake:
+    limits = PoolLimits(
+        transactions_max=settings.pool.transactions_max,
+        bytes_max=settings.pool.bytes_max,
+        per_sender_max=settings.pool.per_sender_max,
+        queued_per_sender_max=settings.pool.queued_per_sender_max,
+        expiry_s=settings.pool.expiry_s,
+        tip_min_wei=Wei(settings.pool.tip_min_wei),
+    )
+    pool = Pool(limits, ledger.params, time.monotonic)
+    return Intake(pool, ledger, Journal(folder.pool_journal) if settings.pool.journal else None)
+
+
+def _runtime(
+    settings: Settings,
+    genesis: Genesis,
+    ledger: Ledger,
+    intake: Intake,
+    log: tuple[Wal, Signer | None],
+    store: KeyValue,
+) -> tuple[Runtime, Network]:
+    params = genesis.params
+    wal, signer = log
+    network = _network(settings, genesis, ledger, signer)
+    core = Consensus(
+        CoreSettings(
+            me=None if signer is None else signer.address,
+            times=params.times,
+            block_period_ms=params.block_period_ms,
+            empty_block_period_ms=params.empty_block_period_ms,
+        ),
+        Height(ledger.view.height + 1),
+        ledger.view.validators,
+        verifier(params.chain_id),
+    )
+    parts = Parts(
+        core=core,
+        ledger=ledger,
+        intake=intake,
+        proposals=Proposals(ledger, intake, network, _fee_recipient(settings, signer)),
+        sync=Sync(ledger, network, params.chain_id),
+        network=network,
+        wal=wal,
+        signer=signer,
+        evidence=EvidenceStore(store),
+    )
+    return Runtime(parts), network
+
+
+def _network(
+    settings: Settings, genesis: Genesis, ledger: Ledger, signer: Signer | None
+) -> Network:
+    """Return the network of the nodes that genesis names, at the addresses known for them."""
+    folder = DataFolder(settings.data_dir)
+    node_key = load_node_key(folder.resolve(settings.keys.node))
+    admitted = {node.peer_id for node in genesis.nodes}
+    if node_key.peer_id not in admitted:
+        get_log("node").warning("peers will refuse this node: genesis does not name its peer id")
+
+    def own_status() -> Status:
+        view = ledger.view
+        validator = None if signer is None else signer.address
+        return Status(
+            chain_id=genesis.params.chain_id,
+            genesis_hash=view.genesis_hash,
+            height=view.height,
+            head_hash=view.head_hash,
+            role=Role.VALIDATOR if validator in view.validators else Role.OBSERVER,
+            validator=validator,
+        )
+
+    def prove(digest: bytes) -> bytes | None:
+        return None if signer is None else signer.sign(Hash32(digest))
+
+    return Network(
+        NetworkConfig(
+            node_key=node_key,
+            permitted=admitted.__contains__,
+            addresses=_addresses(settings, genesis, node_key.peer_id),
+            listen_host=settings.p2p.host,
+            listen_port=settings.p2p.port,
+        ),
+        own_status=own_status,
+        prove=prove,
+        serve=PeerService(ledger).serve,
+    )
+
+
+def _addresses(settings: Settings, genesis: Genesis, own: str) -> dict[str, tuple[str, ...]]:
+    """Return where to dial each peer: the settings' addresses first, then those of genesis.
+
+    Raises ConfigError for an address without a peer id that genesis names.
+    """
+    known: dict[str, list[str]] = {node.peer_id: [] for node in genesis.nodes}
+    for text in settings.p2p.addresses:
+        address, _, peer_id = text.partition("/p2p/")
+        if peer_id not in known:
+            raise ConfigError(
+                f"p2p.addresses: {text} does not end in /p2p/ and a peer id that genesis names"
+            )
+        known[peer_id].append(address)
+    for node in genesis.nodes:
+        known[node.peer_id] += [each for each in node.addresses if each not in known[node.peer_id]]
+    return {peer: tuple(each) for peer, each in known.items() if each and peer != own}
+
+
+def _fee_recipient(settings: Settings, signer: Signer | None) -> Address:
+    if settings.node.fee_recipient:
+        return Address(bytes.fromhex(settings.node.fee_recipient.removeprefix("0x")))
+    return ZERO_ADDRESS if signer is None else signer.address
+
+
+def _rpc_settings(settings: Settings) -> RpcSettings:
+    section = settings.rpc
+    return RpcSettings(
+        host=section.host,
+        port=section.port,
+        hosts=section.hosts,
+        origins=section.origins,
+        client_version=CLIENT_VERSION,
+        connections_max=section.connections_max,
+        websockets_max=section.websockets_max,
+        body_bytes_max=section.body_bytes_max,
+        batch_items_max=section.batch_items_max,
+        workers=section.workers,
+        call_timeout_s=section.call_timeout_s,
+        tip_min_wei=settings.pool.tip_min_wei,
+    )
+
+
+async def _main(settings: Settings, node: Node) -> None:
+    log = get_log("node")
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(node.network.run)
+            nursery.start_soon(node.runtime.run)
+            try:
+                if node.rpc is not None:
+                    await trio.to_thread.run_sync(node.rpc.start)
+                number = await anext(aiter(signals))
+                log.info("stopping", signal=signal.Signals(number).name)
+                _end_when_overdue(settings.node.stop_timeout_s)
+            finally:
+                if node.rpc is not None:
+                    with trio.CancelScope(shield=True):
+                        await trio.to_thread.run_sync(node.rpc.stop)
+            nursery.cancel_scope.cancel()
+    log.info("node stopped")
+
+
+def _end_when_overdue(timeout_s: float) -> None:
+    """End the process after `timeout_s` even if something hangs; all that counts is on disk."""
+    overdue = threading.Timer(timeout_s, os._exit, [EXIT_OVERDUE])
+    overdue.daemon = True
+    overdue.start()

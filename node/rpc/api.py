@@ -1,0 +1,175 @@
+"""What JSON-RPC needs from a node, and nothing more.
+
+`NodeApi` is implemented by the node and by the tests' in-process chain. Every method may be called
+from the JSON-RPC thread and from its workers. The callbacks given to `subscribe` and
+`subscribe_pending` run in the node's own thread and return at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from primitives.block import Block, Header
+from primitives.params import ChainParams
+from primitives.receipt import Receipt
+from primitives.transaction import Transaction
+from primitives.types import Address, Hash32, Height
+from primitives.validators import ValidatorSet
+from vm.blocks import Executed
+from vm.engine import Engine
+from vm.state.changes import StateReader
+
+
+class ChainReader(Protocol):
+    """One immutable view of the committed chain; safe to read from any thread."""
+
+    @property
+    def genesis_hash(self) -> Hash32:
+        """Hash of block 0."""
+        ...
+
+    @property
+    def head(self) -> Header:
+        """Header of the last committed block."""
+        ...
+
+    @property
+    def head_hash(self) -> Hash32:
+        """Hash of the last committed block."""
+        ...
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """The set that decides the height after the head."""
+        ...
+
+    @property
+    def state(self) -> StateReader:
+        """The state after the head."""
+        ...
+
+    def header(self, height: Height) -> Header | None:
+        """Return the header at `height`, or None above the head."""
+        ...
+
+    def height_of(self, block_hash: Hash32) -> Height | None:
+        """Return the height of a committed block, or None."""
+        ...
+
+    def block(self, height: Height) -> Block | None:
+        """Return the block at `height`, or None above the head."""
+        ...
+
+    def block_hash(self, height: Height) -> Hash32 | None:
+        """Return the hash of the block at `height`, or None above the head."""
+        ...
+
+    def receipts(self, height: Height) -> tuple[Receipt, ...] | None:
+        """Return the receipts of the block at `height`, or None above the head."""
+        ...
+
+    def certificate(self, height: Height) -> bytes | None:
+        """Return the encoded certificate of the block at `height`; none for the genesis block."""
+        ...
+
+    def transaction_lookup(self, transaction_hash: Hash32) -> tuple[Height, int] | None:
+        """Return (height, index) of a committed transaction, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStats:
+    """How many transactions wait: `pending` can go into the next block, `queued` have gaps."""
+
+    pending: int
+    queued: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolContent:
+    """The waiting transactions of each sender in ascending order of nonce."""
+
+    pending: Mapping[Address, Sequence[Transaction]]
+    queued: Mapping[Address, Sequence[Transaction]]
+
+
+class PoolView(Protocol):
+    """Thread-safe reads of the pool."""
+
+    def pending_nonce(self, address: Address) -> int:
+        """Return the next nonce after the sender's committed and pending transactions."""
+        ...
+
+    def get(self, transaction_hash: Hash32) -> Transaction | None:
+        """Return a waiting transaction, or None."""
+        ...
+
+    def stats(self) -> PoolStats:
+        """Return the counts."""
+        ...
+
+    def content(self) -> PoolContent:
+        """Return all waiting transactions."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus:
+    """Heights of a catch-up: where it began, where it is, what peers have."""
+
+    starting: Height
+    current: Height
+    highest: Height
+
+
+Unsubscribe = Callable[[], None]
+
+
+class NodeApi(Protocol):
+    """A node as JSON-RPC sees it."""
+
+    @property
+    def params(self) -> ChainParams:
+        """The chain's parameters."""
+        ...
+
+    def view(self) -> ChainReader:
+        """Return the latest committed view."""
+        ...
+
+    def engine(self) -> Engine:
+        """Return the engine that answers calls."""
+        ...
+
+    def submit(self, raw: bytes) -> Hash32:
+        """Take a signed transaction into the pool; returns its hash once it is journaled.
+
+        Blocks the calling worker. Raises InvalidTransaction or Rejected (Syncing among them).
+        """
+        ...
+
+    def pool(self) -> PoolView:
+        """Return the pool's thread-safe view."""
+        ...
+
+    def peer_count(self) -> int:
+        """Return the number of connected peers."""
+        ...
+
+    def syncing(self) -> SyncStatus | None:
+        """Return the progress of a catch-up, or None when the node is level with its peers."""
+        ...
+
+    def status(self) -> dict[str, object]:
+        """Return what `qenex_status` shows: JSON values only."""
+        ...
+
+    def subscribe(self, callback: Callable[[Executed], None]) -> Unsubscribe:
+        """Call `callback` after each commit, in order of height, until unsubscribed."""
+        ...
+
+    def subscribe_pending(self, callback: Callable[[Sequence[Transaction]], None]) -> Unsubscribe:
+        """Call `callback` with transactions newly admitted to the pool, until unsubscribed."""
+        ...

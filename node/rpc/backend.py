@@ -1,0 +1,94 @@
+"""What every method gets: the node, the settings, live events, filters, and the session."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from node.rpc.api import ChainReader, NodeApi
+from node.rpc.arguments import BlockRef, FilterObject
+from node.rpc.errors import HISTORY_PRUNED, TIMED_OUT, RpcError, server_error
+from node.rpc.filters import Filters
+from node.rpc.hub import Hub
+from node.rpc.lanes import Lanes
+from node.rpc.settings import RpcSettings
+from primitives.types import Height
+from vm.state.changes import StateReader
+
+
+class Session(Protocol):
+    """A WebSocket connection that can carry subscriptions."""
+
+    def subscribe_heads(self) -> str:
+        """Send each new header; returns the subscription's id."""
+        ...
+
+    def subscribe_logs(self, wanted: FilterObject) -> str:
+        """Send each new log that `wanted` matches; returns the subscription's id."""
+        ...
+
+    def subscribe_pending(self, *, full: bool) -> str:
+        """Send each new pool transaction, whole or its hash; returns the subscription's id."""
+        ...
+
+    def unsubscribe(self, subscription: str) -> bool:
+        """End a subscription; False when there is none of that id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The parts that methods work with."""
+
+    api: NodeApi
+    settings: RpcSettings
+    hub: Hub
+    filters: Filters
+    lanes: Lanes
+
+
+@dataclass(slots=True)
+class Request:
+    """One JSON-RPC body in progress; deadlines are of `time.monotonic`, in seconds."""
+
+    backend: Backend
+    session: Session | None
+    deadline: float
+    view: ChainReader = field(init=False)
+    call_deadline: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.view = self.backend.api.view()
+        self.call_deadline = self.deadline
+
+    def is_late(self) -> bool:
+        """Return whether the call's time is over; an engine asks it while code runs."""
+        return time.monotonic() > self.call_deadline
+
+    def check_time(self) -> None:
+        """Raise RpcError when the call's time is over; long loops ask it now and then."""
+        if self.is_late():
+            raise RpcError(TIMED_OUT, "request timed out")
+
+
+def resolve(view: ChainReader, block: BlockRef) -> Height | None:
+    """Return the height that `block` names, or None when there is no such block.
+
+    latest, safe, finalized and pending are all the head: a block that exists is final.
+    """
+    if block.hash is not None:
+        return view.height_of(block.hash)
+    if block.height is not None:
+        return block.height if block.height <= view.head.height else None
+    return Height(0) if block.tag == "earliest" else view.head.height
+
+
+def state_at(view: ChainReader, block: BlockRef) -> StateReader:
+    """Return the state after `block`; raises RpcError unless that is the head's."""
+    height = resolve(view, block)
+    if height is None:
+        raise server_error("header for hash not found" if block.hash else "header not found")
+    if height != view.head.height:
+        raise RpcError(HISTORY_PRUNED, "pruned history unavailable")
+    return view.state

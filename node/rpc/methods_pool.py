@@ -1,0 +1,68 @@
+"""Methods that send transactions, and that show the pool."""
+
+from __future__ import annotations
+
+import asyncio
+
+from node.rpc.arguments import Count, Data
+from node.rpc.backend import Request
+from node.rpc.dispatch import MethodTable
+from node.rpc.encode import Json, pool_json, to_hex
+from node.rpc.errors import SYNC_TIMEOUT, RpcError, invalid_params
+from node.rpc.lanes import Lane
+from node.rpc.methods_blocks import find_receipt
+from primitives.crypto.keccak import keccak
+
+TABLE = MethodTable()
+
+
+@TABLE.method("eth_sendRawTransaction", lane=Lane.SUBMIT)
+def send_raw_transaction(request: Request, raw: Data) -> str:
+    """Take a signed transaction into the pool and return its hash."""
+    return to_hex(request.backend.api.submit(raw))
+
+
+@TABLE.method("eth_sendRawTransactionSync", lane=Lane.SUBMIT)
+async def send_raw_transaction_sync(
+    request: Request, raw: Data, timeout_ms: Count | None = None
+) -> Json:
+    """Send a transaction and return its final receipt. Source: EIP-7966.
+
+    Error 4, with the hash as data, says that it waits in the pool but is in no block in time.
+    """
+    settings = request.backend.settings
+    wait_ms = settings.sync_timeout_ms if timeout_ms is None else timeout_ms
+    if wait_ms > settings.sync_timeout_max_ms:
+        raise invalid_params(f"timeout above {settings.sync_timeout_max_ms} ms")
+    transaction_hash = keccak(raw)
+    hub, api = request.backend.hub, request.backend.api
+    receipt = hub.expect(transaction_hash)
+    try:
+        await request.backend.lanes.run(Lane.SUBMIT, lambda: api.submit(raw), request)
+        committed = find_receipt(api.view(), transaction_hash)
+        if committed is not None:
+            return committed
+        async with asyncio.timeout(wait_ms / 1_000):
+            return await receipt
+    except TimeoutError:
+        raise RpcError(
+            SYNC_TIMEOUT,
+            "The transaction was added to the transaction pool but wasn't processed "
+            f"within {wait_ms} ms",
+            to_hex(transaction_hash),
+        ) from None
+    finally:
+        hub.forget(transaction_hash, receipt)
+
+
+@TABLE.method("txpool_status")
+def pool_status(request: Request) -> Json:
+    """Return how many transactions wait."""
+    stats = request.backend.api.pool().stats()
+    return {"pending": hex(stats.pending), "queued": hex(stats.queued)}
+
+
+@TABLE.method("txpool_content", lane=Lane.CALL)
+def pool_content(request: Request) -> Json:
+    """Return the waiting transactions by sender and nonce."""
+    return pool_json(request.backend.api.pool().content())

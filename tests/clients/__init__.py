@@ -1,0 +1,1 @@
+"""Tests that drive a node with other people's Ethereum libraries for JavaScript."""

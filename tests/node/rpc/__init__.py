@@ -1,0 +1,1 @@
+"""Tests of the JSON-RPC server over a real in-process chain."""
