@@ -1,0 +1,1 @@
+"""Subcommands of `qenex`: each module holds one as `command`."""
