@@ -16,6 +16,7 @@ from node.pool import Pool
 from node.rpc.api import PoolContent, PoolStats, SyncStatus, Unsubscribe
 from node.runtime import Runtime
 from p2p.network import Network
+from primitives.errors import QenexError
 from primitives.params import ChainParams
 from primitives.transaction import Transaction
 from primitives.types import Address, Hash32
@@ -79,6 +80,10 @@ class LocalNode:
     def submit(self, raw: bytes) -> Hash32:
         """Take a signed transaction into pool and journal; returns its hash."""
         return self._intake.submit(raw)
+
+    def submit_many(self, raws: Sequence[bytes]) -> list[Hash32 | QenexError]:
+        """Take signed transactions in order; returns a hash or an error for each."""
+        return self._intake.submit_many(raws)
 
     def pool(self) -> PoolReads:
         """Return the pool's thread-safe view."""

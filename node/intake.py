@@ -24,8 +24,8 @@ from node.pool import Pool
 from node.wire import TRANSACTIONS, encode_batches
 from p2p.events import Stream
 from p2p.network import Network
-from primitives.errors import InvalidTransaction, Rejected, Unavailable
-from primitives.transaction import Transaction, decode_transaction, decode_transactions
+from primitives.errors import InvalidTransaction, QenexError, Rejected, Unavailable
+from primitives.transaction import Transaction, decode_transactions
 from primitives.types import Hash32
 from vm.fees import base_fee
 
@@ -66,18 +66,37 @@ class Intake:
         Raises InvalidTransaction or Rejected and changes nothing, or Unavailable when the journal
         cannot be written; then the pool does not hold it, nor what it would have replaced.
         """
-        transaction = decode_transaction(raw)
-        self._add(transaction)
+        (outcome,) = self.submit_many([raw])
+        if isinstance(outcome, QenexError):
+            raise outcome
+        return outcome
+
+    def submit_many(self, raws: Sequence[bytes]) -> list[Hash32 | QenexError]:
+        """Pool transactions in order and journal them together; see `submit`.
+
+        Returns the hash of each one that is durable, for each other what `submit` raises.
+        """
+        outcomes: list[Hash32 | QenexError] = []
+        taken: list[Transaction] = []
+        for decoded in decode_transactions(raws):
+            try:
+                if not isinstance(decoded, Transaction):
+                    raise decoded
+                self._add(decoded)
+            except (InvalidTransaction, Rejected) as error:
+                outcomes.append(error)
+                continue
+            outcomes.append(decoded.hash)
+            taken.append(decoded)
         try:
-            if self._commits is not None:
-                self._commits.append(transaction.raw)
+            if self._commits is not None and taken:
+                self._commits.append([each.raw for each in taken])
         except OSError as error:
-            self.pool.discard([transaction.hash])
-            raise Unavailable(
-                f"the transaction could not be made durable: {error.strerror}"
-            ) from error
-        self._tell([transaction], [transaction.raw])
-        return transaction.hash
+            self.pool.discard([each.hash for each in taken])
+            failed = Unavailable(f"the transaction could not be made durable: {error.strerror}")
+            return [failed if isinstance(each, bytes) else each for each in outcomes]
+        self._tell(taken, [each.raw for each in taken])
+        return outcomes
 
     def add_from_peer(self, raws: list[bytes], *, forward: bool) -> int:
         """Pool what a peer pushed and return how many were malformed; others are passed over."""
@@ -105,7 +124,7 @@ class Intake:
         self.pool.add(transaction, view.state, base_fee(view.head, self._ledger.params))
 
     def _tell(self, transactions: list[Transaction], raws: list[bytes]) -> None:
-        if self._token is not None:
+        if transactions and self._token is not None:
             self._token.run_sync_soon(self._hear, transactions, raws)
 
     def _hear(self, transactions: list[Transaction], raws: list[bytes]) -> None:
@@ -177,7 +196,7 @@ class Intake:
 
 @dataclass(slots=True)
 class _Ticket:
-    raw: bytes
+    raws: list[bytes]
     error: OSError | None = None
     is_done: bool = False
 
@@ -191,9 +210,9 @@ class GroupCommit:
         self._write_lock = threading.Lock()
         self._waiting: list[_Ticket] = []
 
-    def append(self, raw: bytes) -> None:
-        """Return when `raw` is durable; raises the OSError of the write that it shared."""
-        ticket = _Ticket(raw)
+    def append(self, raws: list[bytes]) -> None:
+        """Return when `raws` are durable; raises the OSError of the write that they shared."""
+        ticket = _Ticket(raws)
         with self._queue_lock:
             self._waiting.append(ticket)
         with self._write_lock:
@@ -216,7 +235,7 @@ class GroupCommit:
             batch, self._waiting = self._waiting, []
         error: OSError | None = None
         try:
-            self._journal.append_many([ticket.raw for ticket in batch])
+            self._journal.append_many([raw for ticket in batch for raw in ticket.raws])
         except OSError as failure:
             error = failure
         for ticket in batch:

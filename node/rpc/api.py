@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from primitives.block import Block, Header
+from primitives.errors import QenexError
 from primitives.params import ChainParams
 from primitives.receipt import Receipt
 from primitives.transaction import Transaction
@@ -147,6 +148,13 @@ class NodeApi(Protocol):
         """Take a signed transaction into the pool; returns its hash once it is journaled.
 
         Blocks the calling worker. Raises InvalidTransaction or Rejected (Syncing among them).
+        """
+        ...
+
+    def submit_many(self, raws: Sequence[bytes]) -> list[Hash32 | QenexError]:
+        """Take signed transactions in order; returns each one's hash or the error of `submit`.
+
+        Blocks the calling worker until all that were accepted are journaled, together.
         """
         ...
 

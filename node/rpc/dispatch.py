@@ -55,12 +55,16 @@ class Parameter:
     default: object
 
 
+Many = Callable[["Request", list[list[object]]], list[object]]
+
+
 @dataclass(frozen=True, slots=True)
 class Method:
     """A registered method: its function, parameters and where it runs.
 
     `offload` decides per call, from the request and the parsed arguments, whether a method of a
-    worker lane must go there; otherwise it runs inline.
+    worker lane must go there; otherwise it runs inline. `many` serves calls that follow each other
+    in a batch at once: argument lists in, a value or a QenexError for each out.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Method:
     lane: Lane
     offload: Callable[..., bool] | None
     is_async: bool
+    many: Many | None = None
 
 
 class MethodTable:
@@ -83,6 +88,7 @@ class MethodTable:
         *,
         lane: Lane = Lane.INLINE,
         offload: Callable[..., bool] | None = None,
+        many: Many | None = None,
     ) -> Callable[[Callable[..., object]], Callable[..., object]]:
         """Return a decorator that registers a function under `name`."""
 
@@ -95,6 +101,7 @@ class MethodTable:
                 lane,
                 offload,
                 inspect.iscoroutinefunction(function),
+                many,
             )
             return function
 
@@ -203,6 +210,32 @@ def _is_id(value: object) -> bool:
     return value is None or isinstance(value, (str, int))
 
 
+def _is_request(value: dict[str, Any]) -> bool:
+    return (
+        value.get("jsonrpc") == "2.0"
+        and isinstance(value.get("method"), str)
+        and _is_id(value.get("id"))
+    )
+
+
+def _is_notification(item: object) -> bool:
+    return isinstance(item, dict) and "id" not in item
+
+
+def _result_answer(item: dict[str, Any], result: bytes) -> bytes | None:
+    """Return the response that carries the JSON `result`, or None for a notification."""
+    if "id" not in item:
+        return None
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (to_json(item["id"]), result)
+
+
+def _answer_of(item: dict[str, Any], found: object) -> bytes | None:
+    """Return the response with a value or an RpcError, or None for a notification."""
+    if not isinstance(found, RpcError):
+        return _result_answer(item, to_json(found))
+    return error_answer(found, item["id"]) if "id" in item else None
+
+
 class Dispatcher:
     """Answers JSON-RPC bodies; runs in the server's loop."""
 
@@ -234,35 +267,75 @@ class Dispatcher:
             return error_answer(RpcError(INVALID_REQUEST, "batch too large"))
         answers: list[bytes] = []
         room = self._settings.response_bytes_max
-        for number, item in enumerate(items, 1):
-            if room <= 0 and isinstance(item, dict) and "id" in item:
-                answers.append(error_answer(_too_large(), _id_of(item)))
-                continue
-            answer = await self._answer_one(item, request)
-            if answer is None:
-                continue
-            room -= len(answer)
+        position = rested = 0
+        while position < len(items):
             if room <= 0:
-                answer = error_answer(_too_large(), _id_of(item))
-            answers.append(answer)
-            if number % FAIR_ITEMS == 0:
+                left = [each for each in items[position:] if not _is_notification(each)]
+                answers += [error_answer(_too_large(), _id_of(each)) for each in left]
+                break
+            together = items[position : position + self._together(items, position)]
+            position += len(together)
+            for item, answer in zip(
+                together, await self._answer_some(together, request), strict=True
+            ):
+                if answer is None:
+                    continue
+                room -= len(answer)
+                answers.append(answer if room > 0 else error_answer(_too_large(), _id_of(item)))
+            if position - rested >= FAIR_ITEMS:
+                rested = position
                 await asyncio.sleep(0)
         return b"[" + b",".join(answers) + b"]" if answers else None
 
+    def _together(self, items: list[Any], start: int) -> int:
+        """Return how many items from `start` on are calls of one method that serves many."""
+        method = self._method_of(items[start])
+        if method is None or method.many is None:
+            return 1
+        end = start + 1
+        while end < len(items) and self._method_of(items[end]) is method:
+            end += 1
+        return end - start
+
+    def _method_of(self, item: object) -> Method | None:
+        if not isinstance(item, dict) or not _is_request(item):
+            return None
+        return self._methods.get(item["method"])
+
+    async def _answer_some(self, items: list[Any], request: Request) -> list[bytes | None]:
+        """Return the answers to items that `_together` found, or to a single one."""
+        method = self._method_of(items[0])
+        if len(items) == 1 or method is None or method.many is None:
+            return [await self._answer_one(items[0], request)]
+        outcomes: list[object] = []
+        calls: list[list[object]] = []
+        for item in items:
+            try:
+                calls.append(parse_arguments(method.parameters, item.get("params")))
+                outcomes.append(None)
+            except RpcError as error:
+                outcomes.append(error)
+        many = method.many
+        try:
+            done = iter(await self._lanes.run(method.lane, lambda: many(request, calls), request))
+        except RpcError as error:
+            done = iter([error] * len(calls))
+        answers = []
+        for item, outcome in zip(items, outcomes, strict=True):
+            found = next(done) if outcome is None else outcome
+            if isinstance(found, QenexError):
+                found = from_domain(found, facts=method.lane is Lane.SUBMIT)
+            answers.append(_answer_of(item, found))
+        return answers
+
     async def _answer_one(self, value: object, request: Request) -> bytes | None:
-        if not isinstance(value, dict) or value.get("jsonrpc") != "2.0":
-            return error_answer(RpcError(INVALID_REQUEST, "invalid request"), _id_of(value))
-        request_id = value.get("id")
-        name = value.get("method")
-        if not _is_id(request_id) or not isinstance(name, str):
+        if not isinstance(value, dict) or not _is_request(value):
             return error_answer(RpcError(INVALID_REQUEST, "invalid request"), _id_of(value))
         try:
-            result = await self._call(name, value.get("params"), request)
+            result = await self._call(value["method"], value.get("params"), request)
         except RpcError as error:
-            answer = error_answer(error, request_id)
-        else:
-            answer = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (to_json(request_id), result)
-        return answer if "id" in value else None
+            return error_answer(error, value.get("id")) if "id" in value else None
+        return _result_answer(value, result)
 
     async def _call(self, name: str, params: object, request: Request) -> bytes:
         method = self._methods.get(name)

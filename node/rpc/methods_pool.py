@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 from node.rpc.arguments import Count, Data
 from node.rpc.backend import Request
@@ -16,7 +17,12 @@ from primitives.crypto.keccak import keccak
 TABLE = MethodTable()
 
 
-@TABLE.method("eth_sendRawTransaction", lane=Lane.SUBMIT)
+def _send_many(request: Request, calls: list[list[object]]) -> list[object]:
+    outcomes = request.backend.api.submit_many([cast("bytes", call[0]) for call in calls])
+    return [to_hex(each) if isinstance(each, bytes) else each for each in outcomes]
+
+
+@TABLE.method("eth_sendRawTransaction", lane=Lane.SUBMIT, many=_send_many)
 def send_raw_transaction(request: Request, raw: Data) -> str:
     """Take a signed transaction into the pool and return its hash."""
     return to_hex(request.backend.api.submit(raw))

@@ -32,7 +32,7 @@ class RpcSettings:
     json_depth_max: int = 64
 
     workers: int = 4
-    submit_workers: int = 2
+    submit_workers: int = 8
     waiting_max: int = 1_024
     call_timeout_s: float = 5.0
     request_timeout_s: float = 30.0

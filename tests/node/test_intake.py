@@ -80,7 +80,7 @@ def test_group_commit_shares_writes_and_loses_none(tmp_path: Path) -> None:
 
     journal.append_many = counted  # type: ignore[method-assign]  # counts what is shared
     threads = [
-        threading.Thread(target=commits.append, args=(bytes([n + 1]) * 40,)) for n in range(40)
+        threading.Thread(target=commits.append, args=([bytes([n + 1]) * 40],)) for n in range(40)
     ]
     for each in threads:
         each.start()

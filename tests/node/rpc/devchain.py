@@ -20,6 +20,7 @@ from node.pool import Pool, PoolLimits
 from node.rpc.api import PoolContent, PoolStats, SyncStatus, Unsubscribe
 from primitives.account import GenesisAccount
 from primitives.crypto.secp256k1 import PrivateKey
+from primitives.errors import InvalidTransaction, QenexError, Rejected
 from primitives.keyvalue import MemoryStore
 from primitives.params import ChainParams
 from primitives.transaction import Transaction, decode_transaction
@@ -108,6 +109,15 @@ class DevChain:
             if self.automine:
                 self.mine()
         return transaction.hash
+
+    def submit_many(self, raws: Sequence[bytes]) -> list[Hash32 | QenexError]:
+        outcomes: list[Hash32 | QenexError] = []
+        for raw in raws:
+            try:
+                outcomes.append(self.submit(raw))
+            except (InvalidTransaction, Rejected) as error:
+                outcomes.append(error)
+        return outcomes
 
     def mine(self, *, fee_recipient: Address | None = None) -> Executed:
         """Make one block of what the pool holds, and commit it."""

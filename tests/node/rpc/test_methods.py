@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -381,6 +382,42 @@ def test_sending_refuses_in_geths_words(rpc: Rpc) -> None:
     code, message = rpc.error("eth_sendRawTransaction", to_hex(sign(OWNER, 1, value=1)))
     assert (code, message) == (-32000, "replacement transaction underpriced")
     assert rpc.error("eth_sendRawTransaction", "0x1")[0] == -32602
+
+
+def test_a_batch_of_sends_is_taken_together_in_order(rpc: Rpc) -> None:
+    """Each send of a batch has its own answer, and a call between sends sees those before it.
+
+    Planted bug that this kills: answers of accepted sends given to the refused ones' ids.
+    """
+    rpc.chain.automine = False
+
+    def send_of(number: int, raw: object) -> dict[str, object]:
+        name = "eth_sendRawTransaction"
+        return {"jsonrpc": "2.0", "id": number, "method": name, "params": [raw]}
+
+    raws = [sign(OWNER, nonce) for nonce in range(4)]
+    silent = send_of(9, to_hex(raws[2]))
+    del silent["id"]
+    count = {"jsonrpc": "2.0", "id": 3, "method": "eth_getTransactionCount"}
+    body = [
+        send_of(0, to_hex(raws[0])),
+        send_of(1, to_hex(sign(OWNER, 1, chainId=1))),
+        send_of(2, to_hex(raws[1])),
+        send_of(4, "0x1"),
+        silent,
+        count | {"params": [OWNER_TEXT, "pending"]},
+        send_of(5, to_hex(raws[3])),
+    ]
+    answers = rpc.send(json.dumps(body).encode())
+    assert [each["id"] for each in answers] == [0, 1, 2, 4, 3, 5]
+    results = {each["id"]: each.get("result") for each in answers}
+    assert results[0] == to_hex(keccak(raws[0]))
+    assert results[2] == to_hex(keccak(raws[1]))
+    assert results[3] == "0x3"
+    errors = {each["id"]: each["error"]["code"] for each in answers if "error" in each}
+    assert errors == {1: -32000, 4: -32602}
+    rpc.chain.mine()
+    assert rpc.call("eth_getTransactionCount", OWNER_TEXT, "latest") == "0x4"
 
 
 def test_waiting_transactions_are_seen(rpc: Rpc) -> None:
