@@ -90,13 +90,13 @@ def params_of(profile: Profile, chain_id: ChainId) -> ChainParams:
     """Return the parameters of a profile.
 
     private: a block every second while there are transactions, every 10 s otherwise; localnet:
-    every 500 ms and 2 s; single: every 200 ms and 2 s.
+    every 250 ms and 2 s; single: every 200 ms and 2 s.
     """
     match profile:
         case Profile.PRIVATE:
             return ChainParams(chain_id=chain_id)
         case Profile.LOCALNET:
-            return ChainParams(chain_id=chain_id, block_period_ms=500, empty_block_period_ms=2_000)
+            return ChainParams(chain_id=chain_id, block_period_ms=250, empty_block_period_ms=2_000)
         case Profile.SINGLE:
             return ChainParams(chain_id=chain_id, block_period_ms=200, empty_block_period_ms=2_000)
 

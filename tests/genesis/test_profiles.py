@@ -25,9 +25,9 @@ NODE = NodeEntry("peer", (), Address(b"\x01" * 20), Role.VALIDATOR)
 
 
 def test_localnet() -> None:
-    """Ten accounts hold 10,000 QXC; blocks come every 500 ms, empty ones every 2 s."""
+    """Ten accounts hold 10,000 QXC; blocks come every 250 ms, empty ones every 2 s."""
     genesis = localnet([NODE, NodeEntry("other", (), Address(b"\x02" * 20))], timestamp=7)
-    assert (genesis.params.block_period_ms, genesis.params.empty_block_period_ms) == (500, 2_000)
+    assert (genesis.params.block_period_ms, genesis.params.empty_block_period_ms) == (250, 2_000)
     assert len(TEST_KEYS) == 10
     assert all(genesis.alloc[each].balance == TEST_BALANCE == 10**22 for each in TEST_KEYS)
     assert all(genesis.alloc[each].balance > 0 for each in genesis.validators.powers)

@@ -11,6 +11,7 @@ import trio
 import trio.testing
 
 from consensus.events import CheckProposal
+from consensus.wal import Kept
 from node.intake import Intake
 from node.ledger import Ledger
 from node.proposals import Proposals
@@ -18,7 +19,8 @@ from node.serve import PeerService
 from node.wire import decode_body, encode_body
 from p2p.network import Network
 from p2p.peers import Offence
-from primitives.errors import PeerGone
+from primitives.codec import encode
+from primitives.errors import PeerGone, StoreCorrupt
 from primitives.transaction import Transaction
 from primitives.types import Height, Round
 from tests.node.nodes import VALIDATOR, make_intake, make_ledger, transfer
@@ -145,5 +147,24 @@ def test_bad_bodies_are_refused(what: str) -> None:
         ledger, _, proposals = make(OnePeer(service))
         assert not await proposals.check(check, "peer")
         assert ledger.kept(check.block_hash) is None
+
+    run(main)
+
+
+def test_blocks_kept_in_the_log_need_nobody() -> None:
+    """After a restart a block from the log is had with an empty pool and no peer.
+
+    Without it a quorum that is locked on the block could never execute it again.
+    """
+
+    async def main() -> None:
+        transactions = [transfer(), transfer(1)]
+        check, _ = await propose(transactions)
+        kept = Kept(Height(1), check.block_hash, encode([each.raw for each in transactions]))
+        _, _, proposals = make(OnePeer(None))
+        proposals.remember([kept])
+        assert await proposals.check(check, None)
+        with pytest.raises(StoreCorrupt, match="kept block"):
+            proposals.remember([replace(kept, content=b"\xff")])
 
     run(main)

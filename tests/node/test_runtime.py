@@ -1,0 +1,208 @@
+"""The runtime must make durable before it signs, and sign before it sends, whatever happens."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+import trio
+import trio.testing
+
+from consensus.algorithm import Settings
+from consensus.core import Consensus
+from consensus.messages import Kind, Proposal, Vote, decode_message
+from consensus.signing import verifier
+from consensus.wal import Intent, Kept, Record
+from node.evidence import EvidenceStore
+from node.ledger import Ledger
+from node.proposals import Proposals
+from node.runtime import Parts, Runtime
+from node.signer import LocalSigner
+from node.sync import Sync
+from node.wal import Wal
+from p2p.events import EventQueue, Received, Stream
+from p2p.network import Network
+from p2p.peers import Offence
+from primitives.errors import QenexError, WalFailed
+from primitives.keyvalue import MemoryStore
+from primitives.types import Address, Hash32, Height
+from tests.node.nodes import GENESIS, VALIDATOR, make_intake, make_ledger, transfer
+
+Act = tuple[str, object]
+
+
+@dataclass
+class NoPeers:
+    """A network without peers that notes what is sent to it, in order with other acts."""
+
+    acts: list[Act]
+    events: EventQueue = field(default_factory=EventQueue)
+    offences: list[Offence] = field(default_factory=list)
+    head: int = 0
+
+    def broadcast(self, stream: Stream, kind: int, body: bytes) -> int:
+        if stream is Stream.CONSENSUS:
+            self.acts.append(("send", decode_message(bytes([kind]) + body)))
+        return 0
+
+    def peers(self) -> list[object]:
+        return []
+
+    def penalise(self, _peer: str, offence: Offence) -> None:
+        self.offences.append(offence)
+
+    def set_head(self, height: Height, _head_hash: Hash32) -> None:
+        self.head = height
+
+
+class NotingWal(Wal):
+    """A log that notes each append."""
+
+    acts: list[Act]
+
+    def append(self, records: list[Record]) -> None:  # type: ignore[override]  # narrower is fine
+        super().append(records)
+        self.acts += [("persist", record) for record in records]
+
+
+class NotingSigner(LocalSigner):
+    """A signer that notes each digest."""
+
+    acts: list[Act]
+
+    def sign(self, digest: Hash32) -> bytes:
+        self.acts.append(("sign", digest))
+        return super().sign(digest)
+
+
+@dataclass
+class Alone:
+    """One validator with all its parts but a network."""
+
+    runtime: Runtime
+    ledger: Ledger
+    network: NoPeers
+    wal: NotingWal
+    parts: Parts
+    acts: list[Act]
+
+
+def make(folder: Path) -> Alone:
+    acts: list[Act] = []
+    params, ledger = GENESIS.params, make_ledger()
+    network = NoPeers(acts)
+    wal, signer = NotingWal(folder, params.chain_id), NotingSigner(VALIDATOR)
+    wal.acts = signer.acts = acts
+    if wal.is_new:
+        wal.begin(Height(1))
+    intake = make_intake(ledger)
+    as_network = cast("Network", network)
+    core = Consensus(
+        Settings(VALIDATOR.address, params.times, 100, 1_000),
+        Height(1),
+        ledger.view.validators,
+        verifier(params.chain_id),
+    )
+    parts = Parts(
+        core=core,
+        ledger=ledger,
+        intake=intake,
+        proposals=Proposals(ledger, intake, as_network, Address(bytes(20))),
+        sync=Sync(ledger, as_network, params.chain_id),
+        network=as_network,
+        wal=wal,
+        signer=signer,
+        evidence=EvidenceStore(MemoryStore()),
+    )
+    return Alone(Runtime(parts), ledger, network, wal, parts, acts)
+
+
+def run_until(alone: Alone, done: Callable[[], bool], events: tuple[Received, ...] = ()) -> None:
+    async def main() -> None:
+        with trio.fail_after(100):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(alone.runtime.run)
+                for event in events:
+                    await alone.network.events.put(event)
+                while not done():  # noqa: ASYNC110 - any condition, on a clock that jumps
+                    await trio.sleep(0.05)
+                nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.005))
+
+
+def test_persist_then_sign_then_send(tmp_path: Path) -> None:
+    """Each message was an intent in the log before it was signed, and was signed before sent.
+
+    Planted bugs that this kills: effects carried out before the append; an append per effect
+    after its signature.
+    """
+    alone = make(tmp_path)
+    run_until(alone, lambda: alone.ledger.view.height >= 3)
+    durable: set[object] = set()
+    signed = sent = 0
+    for act, what in alone.acts:
+        if act == "persist" and isinstance(what, Intent):
+            durable.add((what.message.kind, what.message.height, what.message.round))
+        elif act == "sign":
+            signed += 1
+            assert len(durable) >= signed
+        elif act == "send":
+            assert isinstance(what, Vote | Proposal)
+            assert (what.kind, what.height, what.round) in durable
+            sent += 1
+            assert signed > 0
+    assert sent >= 9
+    assert alone.network.head == alone.ledger.view.height
+
+
+def test_blocks_are_in_the_log_before_what_names_them(tmp_path: Path) -> None:
+    """A block's transactions are durable with the first intent that names it, once."""
+    alone = make(tmp_path)
+    raws = [transfer(sender).raw for sender in range(3)]
+    alone.parts.intake.add_from_peer(raws, forward=False)
+    run_until(alone, lambda: alone.ledger.view.height >= 2)
+    kept: dict[object, int] = {}
+    for act, what in alone.acts:
+        if act == "persist" and isinstance(what, Kept):
+            kept[what.block_hash] = kept.get(what.block_hash, 0) + 1
+            assert what.height > 1 or all(raw in what.content for raw in raws)
+        elif act == "persist" and isinstance(what, Intent) and what.message.kind is Kind.PREVOTE:
+            assert what.message.block_hash in kept
+    assert set(kept.values()) == {1}
+    assert alone.ledger.view.transaction_lookup(transfer().hash) == (1, 0)
+    assert len(alone.parts.intake.pool) == 0
+
+
+def test_a_log_that_fails_stops_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk refuses, nothing is signed or sent, and the run ends with WalFailed."""
+    alone = make(tmp_path)
+    alone.acts.clear()
+
+    def refuse(_handle: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.write", refuse)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        run_until(alone, lambda: False)
+    assert caught.group_contains(WalFailed)
+    assert isinstance(caught.value.subgroup(QenexError), BaseExceptionGroup)
+    assert alone.acts == []
+
+
+def test_garbage_from_peers_is_charged(tmp_path: Path) -> None:
+    """Undecodable messages and batches cost their sender points and change nothing else."""
+    alone = make(tmp_path)
+    garbage = (
+        Received("x", Stream.CONSENSUS, 2, b"garbage"),
+        Received("x", Stream.CONSENSUS, 77, b""),
+        Received("x", Stream.TX, 1, b"\xff"),
+        Received("x", Stream.TX, 9, b"\xc0"),
+    )
+    run_until(alone, lambda: len(alone.network.offences) == len(garbage), garbage)
+    assert set(alone.network.offences) == {Offence.UNDECODABLE}
+    assert len(alone.parts.intake.pool) == 0
