@@ -205,7 +205,7 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("qenex.nodes.1", {"peerId": node(0).peer_id}, "qenex.nodes[1].peerId: this peer stands twice"),
     ("qenex.nodes.0.addresses.0", "/ip4/1.2.3.4/tcp/0", "qenex.nodes[0].addresses[0]: must look"),
     ("qenex.blockPeriodMs", 0, "qenex.blockPeriodMs: must be 1 to"),
-    ("qenex.emptyBlockPeriodMs", 499, "qenex.emptyBlockPeriodMs: must be 500 to"),
+    ("qenex.emptyBlockPeriodMs", 249, "qenex.emptyBlockPeriodMs: must be 250 to"),
     ("qenex.baseFeeMin", 10**10, "baseFeePerGas: must be 10000000000 to"),
     ("qenex.timeouts.proposeMs", 0, "qenex.timeouts.proposeMs: must be 1 to"),
     ("qenex.timeouts.maxMs", 499, "qenex.timeouts.maxMs: must not be below proposeMs and voteMs"),
