@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from consensus.votes import ROUNDS_AHEAD_MAX, ROUNDS_BEHIND_MAX
 from node.blockstore import BlockStore, ChainView
 from primitives.block import Block
 from primitives.errors import (
@@ -26,7 +27,9 @@ from primitives.types import Address, Hash32
 from vm.blocks import BlockExecutor, Executed
 from vm.engine import Engine
 
-SPECULATIVE_MAX: Final = 16
+EXECUTED_MAX: Final = 16
+KEPT_MAX: Final = ROUNDS_BEHIND_MAX + ROUNDS_AHEAD_MAX + 2
+"""As many rounds of one height as consensus remembers, each with its block, and the valid value."""
 BLOCK_BYTES_MAX: Final = 2_000_000
 MAY_FIT_LATER: Final = (GasLimitExceeded, NonceTooHigh, FeeTooLow)
 
@@ -39,6 +42,7 @@ class Ledger:
         self._blocks = blocks
         self._executor = BlockExecutor(engine, params)
         self._view = blocks.view()
+        self._kept: dict[Hash32, Block] = {}
         self._executed: dict[Hash32, Executed] = {}
 
     @property
@@ -87,16 +91,30 @@ class Ledger:
         )
 
     def keep(self, executed: Executed) -> None:
-        """Keep an executed block until its height is decided; the oldest goes above the bound."""
-        if executed.block.header.parent_hash != self._view.head_hash:
+        """Keep a good block until its height is decided, if it extends the head.
+
+        Of many rounds only the newest outcomes stay in memory; the blocks of all do.
+        """
+        block = executed.block
+        if block.header.parent_hash != self._view.head_hash:
             return
-        self._executed[executed.block.hash] = executed
-        while len(self._executed) > SPECULATIVE_MAX:
+        self._kept[block.hash] = block
+        self._executed[block.hash] = executed
+        if len(self._kept) > KEPT_MAX:
+            del self._kept[next(iter(self._kept))]
+        if len(self._executed) > EXECUTED_MAX:
             del self._executed[next(iter(self._executed))]
 
-    def kept(self, block_hash: Hash32) -> Executed | None:
-        """Return the executed block of that hash, if it extends the head."""
-        return self._executed.get(block_hash)
+    def kept(self, block_hash: Hash32) -> Block | None:
+        """Return the good block of that hash, if it extends the head."""
+        return self._kept.get(block_hash)
+
+    def executed(self, block_hash: Hash32) -> Executed | None:
+        """Return what follows from a kept block, executing it again if need be. In a worker."""
+        block = self._kept.get(block_hash)
+        if block is None:
+            return None
+        return self._executed.get(block_hash) or self.check(block, now=None)
 
     def commit(self, executed: Executed, certificate: bytes) -> ChainView:
         """Make a decided block the durable head and return the new view.
@@ -115,6 +133,7 @@ class Ledger:
                 height=header.height,
             )
         self._view = self._blocks.commit(executed, certificate)
+        self._kept.clear()
         self._executed.clear()
         if self._view.head_hash != executed.block.hash:
             raise BrokenInvariant("the store's head is not the committed block")

@@ -37,8 +37,8 @@ from vm.blocks import Executed
 FETCH_TIMEOUT_S: Final = 5.0
 FETCH_ROUNDS_MAX: Final = 20
 FETCH_RETRY_S: Final = 0.2
-BUILD_TIME_MAX_S: Final = 0.35
-"""A block is closed after this time, well below the proposal timeout."""
+BUILD_SHARE: Final = 0.6
+"""The share of the first proposal timeout after which a block takes no more transactions."""
 
 
 class Proposals:
@@ -77,12 +77,13 @@ class Proposals:
         return block.hash, encode_body(block.header, [each.hash for each in block.transactions])
 
     def _build(self) -> Executed:
-        started = time.monotonic()
+        timeout_s = self._ledger.params.times.timeout_propose_ms / 1_000
+        deadline = time.monotonic() + BUILD_SHARE * timeout_s
         executed, impossible = self._ledger.build(
             self._intake.candidates(),
             self._fee_recipient,
             int(time.time()),
-            lambda: time.monotonic() - started > BUILD_TIME_MAX_S,
+            lambda: time.monotonic() > deadline,
         )
         if impossible:
             self._intake.pool.discard([each.hash for each in impossible])

@@ -206,10 +206,10 @@ class Runtime:
         for record in records:
             named = record.message if isinstance(record, Intent) else record
             if isinstance(named, Vote | Proposal | Valid):
-                executed = self._parts.ledger.kept(named.block_hash)
-                if executed is not None and named.block_hash not in self._logged:
+                block = self._parts.ledger.kept(named.block_hash)
+                if block is not None and named.block_hash not in self._logged:
                     self._logged.add(named.block_hash)
-                    raws = [each.raw for each in executed.block.transactions]
+                    raws = [each.raw for each in block.transactions]
                     complete.append(Kept(named.height, named.block_hash, encode(raws)))
             complete.append(record)
         return complete
@@ -264,7 +264,9 @@ class Runtime:
         return None
 
     async def _decide(self, certificate: Certificate) -> None:
-        executed = self._parts.ledger.kept(certificate.block_hash)
+        executed = await trio.to_thread.run_sync(
+            self._parts.ledger.executed, certificate.block_hash
+        )
         if executed is None:
             ensure(False, "a decided block was not executed here", height=certificate.height)
             return

@@ -48,10 +48,10 @@ class PeerService:
 
     def _transactions(self, body: bytes) -> list[bytes]:
         block_hash, indexes = decode_get_transactions(body)
-        executed = self._ledger.kept(block_hash)
-        if executed is None:
+        block = self._ledger.kept(block_hash)
+        if block is None:
             raise Unavailable("this block is not kept here")
-        transactions = executed.block.transactions
+        transactions = block.transactions
         if any(index >= len(transactions) for index in indexes):
             raise InvalidMessage("the block has fewer transactions")
         return [transactions[index].raw for index in indexes]

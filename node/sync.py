@@ -133,4 +133,4 @@ class Sync:
         if (certificate.height, certificate.block_hash) != (height, block.hash):
             raise InvalidBlock(f"the certificate of block {height} is for another block")
         check_certificate(certificate, self._ledger.view.validators, self._chain_id)
-        return self._ledger.kept(block.hash) or self._ledger.check(block, now=None)
+        return self._ledger.executed(block.hash) or self._ledger.check(block, now=None)

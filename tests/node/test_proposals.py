@@ -89,7 +89,7 @@ def test_missing_transactions_are_fetched() -> None:
             assert await proposals.check(check, "peer")
             kept = ledger.kept(check.block_hash)
             assert kept is not None
-            assert len(kept.block.transactions) == len(transactions)
+            assert len(kept.transactions) == len(transactions)
             assert peer.requests == (known < len(transactions))
             assert peer.offences == []
 
