@@ -114,7 +114,7 @@ class LocalNode:
                 "proposer": to_checksum_address(core.proposer),
                 "lockedRound": core.locked_round,
                 "signing": core.is_signing,
-                "watching": core.is_watching,
+                "watching": core.is_watching and self._runtime.validator_address is not None,
             },
             "syncing": self.syncing() is not None,
             "pool": {"pending": stats.pending, "queued": stats.queued},
