@@ -123,6 +123,10 @@ class EmptyAuthorizations(InvalidTransaction):
     """A set-code transaction without authorizations, or one that creates a contract (EIP-7702)."""
 
 
+class BadBlobs(InvalidTransaction):
+    """A blob transaction with no blobs, too many, or hashes of another version (EIP-4844)."""
+
+
 class PoolFull(Rejected):
     """The pool holds its maximum and this transaction does not outbid the cheapest."""
 
@@ -155,6 +159,10 @@ class NotPermitted(Rejected):
     """The sender has no permission for this."""
 
 
+class HistoryPruned(Rejected):
+    """The state of that height is not kept by this node; others may keep it."""
+
+
 class PeerGone(Unavailable):
     """The peer closed or reset the connection."""
 
@@ -165,6 +173,10 @@ class Timeout(Unavailable):
 
 class UpstreamDown(Unavailable):
     """A service that we depend on does not answer."""
+
+
+class EngineDiffers(Fatal):
+    """Two engines executed the same thing and got different results."""
 
 
 class StoreCorrupt(Fatal):

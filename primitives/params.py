@@ -15,6 +15,9 @@ BASE_FEE_CHANGE_DENOMINATOR: Final = 8
 ELASTICITY_MULTIPLIER: Final = 2
 TRANSACTION_BYTES_MAX: Final = 131_072
 BLOCK_TRANSACTIONS_MAX: Final = 10_000
+BLOCK_BYTES_MAX: Final = 10 * 1024 * 1024 - 2 * 1024 * 1024
+"""Largest encoding of a block from Osaka on. Source: EIP-7934."""
+
 VALIDATORS_MAX: Final = 100
 POWER_MAX: Final = 1_000
 EXTRA_DATA_BYTES: Final = 32
@@ -23,6 +26,12 @@ BASE_FEE_INITIAL_DEFAULT: Final = Wei(1_000_000_000)
 
 VALIDATOR_REGISTRY: Final = Address(bytes.fromhex("0000000000000000000000000000000000001001"))
 """Fixed address of the ValidatorRegistry predeploy."""
+
+EVIDENCE_VERIFIER: Final = Address(bytes.fromhex("0000000000000000000000000000000000001002"))
+"""Fixed address of the EvidenceVerifier predeploy."""
+
+NODE_REGISTRY: Final = Address(bytes.fromhex("0000000000000000000000000000000000001003"))
+"""Fixed address of the NodeRegistry predeploy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,10 @@ class ConsensusTimes:
 
 @dataclass(frozen=True, slots=True)
 class ChainParams:
-    """The agreed rules of one network."""
+    """The agreed rules of one network.
+
+    Blocks follow Prague; those whose timestamp is at or above `osaka_time` (seconds) follow Osaka.
+    """
 
     chain_id: ChainId
     gas_limit: Gas = GAS_LIMIT_DEFAULT
@@ -52,3 +64,4 @@ class ChainParams:
     clock_drift_ms: int = 2_000
     times: ConsensusTimes = field(default_factory=ConsensusTimes)
     validator_registry: Address = VALIDATOR_REGISTRY
+    osaka_time: int | None = None

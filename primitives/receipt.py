@@ -31,13 +31,18 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a transaction left behind; `cumulative_gas_used` counts from the block's start."""
+    """What a transaction left behind; `cumulative_gas_used` counts from the block's start.
+
+    A receipt from before Byzantium holds the `state_root` after its transaction in place of the
+    status; no other receipt has one.
+    """
 
     type: int
     status: int
     cumulative_gas_used: Gas
     logs: tuple[Log, ...]
     bloom: bytes
+    state_root: Hash32 | None = None
 
 
 def bloom_of(logs: Iterable[Log]) -> bytes:
@@ -69,7 +74,8 @@ def join_blooms(blooms: Iterable[bytes]) -> bytes:
 def encode_receipt(receipt: Receipt) -> bytes:
     """Return the EIP-2718 encoding: RLP for type 0, type byte and RLP for the others."""
     logs: list[Item] = [[log.address, list(log.topics), log.data] for log in receipt.logs]
-    body = encode([uint(receipt.status), uint(receipt.cumulative_gas_used), receipt.bloom, logs])
+    outcome = uint(receipt.status) if receipt.state_root is None else receipt.state_root
+    body = encode([outcome, uint(receipt.cumulative_gas_used), receipt.bloom, logs])
     return body if receipt.type == 0 else bytes([receipt.type]) + body
 
 

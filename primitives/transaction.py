@@ -2,8 +2,9 @@
 
 A `Transaction` exists only with its sender recovered and its form checked, so no later step asks
 again. One transaction has one encoding: leading zeros, longer length forms, trailing bytes and
-fields that are too wide are refused. Blob transactions (EIP-4844) are refused. What depends on
-chain or state is `vm.validate`.
+fields that are too wide are refused. Blob transactions (EIP-4844) are refused: no QENEX chain
+takes them. Only who reads a public Ethereum chain asks for the form `PUBLIC`, which decodes them
+too. What depends on chain or state is `vm.validate`.
 
 The decoder cuts slices out of the raw bytes and never encodes anything again: the signing hash is
 taken over the very bytes that stand before the signature. It does not recurse, so nesting costs
@@ -41,6 +42,7 @@ from primitives.types import (
     ADDRESS_BYTES,
     HASH_BYTES,
     UINT64_MAX,
+    WEI_ZERO,
     Address,
     ChainId,
     Gas,
@@ -57,8 +59,25 @@ DYNAMIC_FEE: Final = 2
 BLOB: Final = 3
 SET_CODE: Final = 4
 
-_FIELDS: Final = {LEGACY: 9, ACCESS_LIST: 11, DYNAMIC_FEE: 12, SET_CODE: 13}
+_FIELDS: Final = {LEGACY: 9, ACCESS_LIST: 11, DYNAMIC_FEE: 12, BLOB: 14, SET_CODE: 13}
+PUBLIC_TRANSACTION_BYTES_MAX: Final = 1 << 24
 _AUTHORIZATION_MAGIC: Final = b"\x05"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the decoder takes: blob transactions, s in the upper half (Frontier), how many bytes."""
+
+    blobs: bool = False
+    high_s: bool = False
+    size_bytes_max: int = TRANSACTION_BYTES_MAX
+
+
+OURS: Final = Form()
+"""What a QENEX network takes; everybody's default."""
+
+PUBLIC: Final = Form(blobs=True, high_s=True, size_bytes_max=PUBLIC_TRANSACTION_BYTES_MAX)
+"""What stands in blocks of public Ethereum chains, for importing them and for official tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +120,8 @@ class Transaction:
     sender: Address
     hash: Hash32
     raw: bytes
+    max_fee_per_blob_gas: Wei = WEI_ZERO
+    blob_hashes: tuple[Hash32, ...] = ()
 
     def effective_gas_price(self, base_fee: Wei) -> Wei:
         """Return what the sender pays per gas, in wei. Source: EIP-1559."""
@@ -126,27 +147,33 @@ _Content: TypeAlias = tuple[
 ]
 """The fields of a Transaction before its sender, in their order."""
 
-_Parsed: TypeAlias = tuple[_Content, bytes, bytes]
-"""Content, signing digest and 65-byte signature."""
+_Blobs: TypeAlias = "tuple[()] | tuple[Wei, tuple[Hash32, ...]]"
+"""The fields of a Transaction after its raw bytes; only blob transactions have them."""
+
+_Parsed: TypeAlias = tuple[_Content, bytes, bytes, _Blobs]
+"""Content, signing digest, 65-byte signature and blob fields."""
 
 
-def decode_transaction(raw: bytes) -> Transaction:
+def decode_transaction(raw: bytes, form: Form = OURS) -> Transaction:
     """Return the transaction that `raw` encodes, sender recovered; raises InvalidTransaction.
 
     `raw` is the EIP-2718 form: RLP for legacy, type byte and RLP for the others.
     """
-    content, digest, signature = _parse(raw)
-    return Transaction(*content, recover(digest, signature), keccak(raw), raw)
+    content, digest, signature, blobs = _parse(raw, form)
+    sender = recover(digest, signature, high_s=form.high_s)
+    return Transaction(*content, sender, keccak(raw), raw, *blobs)
 
 
-def decode_transactions(raws: Sequence[bytes]) -> list[Transaction | InvalidTransaction]:
+def decode_transactions(
+    raws: Sequence[bytes], form: Form = OURS
+) -> list[Transaction | InvalidTransaction]:
     """Decode and recover a batch; the answer at each index is a transaction or its error.
 
     Senders of large batches are recovered in threads (see `recover_many`).
     """
-    parsed: list[_Parsed | InvalidTransaction] = [_parse_or_error(raw) for raw in raws]
+    parsed: list[_Parsed | InvalidTransaction] = [_parse_or_error(raw, form) for raw in raws]
     pairs = [(each[1], each[2]) for each in parsed if isinstance(each, tuple)]
-    senders = iter(recover_many(pairs))
+    senders = iter(recover_many(pairs, high_s=form.high_s))
     answers: list[Transaction | InvalidTransaction] = []
     for raw, each in zip(raws, parsed, strict=True):
         if isinstance(each, InvalidTransaction):
@@ -156,7 +183,7 @@ def decode_transactions(raws: Sequence[bytes]) -> list[Transaction | InvalidTran
         if sender is None:
             answers.append(BadSignature(NO_PUBLIC_KEY))
         else:
-            answers.append(Transaction(*each[0], sender, keccak(raw), raw))
+            answers.append(Transaction(*each[0], sender, keccak(raw), raw, *each[3]))
     return answers
 
 
@@ -178,38 +205,38 @@ def authority(authorization: Authorization) -> Address | None:
         return None
 
 
-def _parse_or_error(raw: bytes) -> _Parsed | InvalidTransaction:
+def _parse_or_error(raw: bytes, form: Form) -> _Parsed | InvalidTransaction:
     try:
-        return _parse(raw)
+        return _parse(raw, form)
     except InvalidTransaction as error:
         return error
 
 
-def _parse(raw: bytes) -> _Parsed:
-    if len(raw) > TRANSACTION_BYTES_MAX:
+def _parse(raw: bytes, form: Form) -> _Parsed:
+    if len(raw) > form.size_bytes_max:
         raise OversizedTransaction(
-            f"oversized data: transaction size {len(raw)}, limit {TRANSACTION_BYTES_MAX}",
+            f"oversized data: transaction size {len(raw)}, limit {form.size_bytes_max}",
             size_bytes=len(raw),
-            size_bytes_max=TRANSACTION_BYTES_MAX,
+            size_bytes_max=form.size_bytes_max,
         )
     if not raw:
         raise Malformed("typed transaction too short")
     kind = raw[0]
     if 0x80 <= kind < 0xC0:
         raise Malformed("rlp: expected input list for a legacy transaction")
-    if kind == BLOB:
+    if kind == BLOB and not form.blobs:
         raise UnsupportedType(
             "transaction type not supported: this chain does not take blobs (EIP-4844)", type=kind
         )
-    if kind not in (ACCESS_LIST, DYNAMIC_FEE, SET_CODE) and kind < 0x80:
+    if kind not in (ACCESS_LIST, DYNAMIC_FEE, BLOB, SET_CODE) and kind < 0x80:
         raise UnsupportedType(f"transaction type not supported: {kind}", type=kind)
     try:
-        return _parse_typed(raw, kind) if kind < 0x80 else _parse_legacy(raw)
+        return _parse_typed(raw, kind) if kind < 0x80 else _parse_legacy(raw, form)
     except InvalidMessage as error:
         raise Malformed(error.message) from None
 
 
-def _parse_legacy(raw: bytes) -> _Parsed:
+def _parse_legacy(raw: bytes, form: Form) -> _Parsed:
     items, starts = _fields(raw, 0, LEGACY)
     price = Wei(as_uint(items[1]))
     v = as_uint(items[6])
@@ -228,11 +255,11 @@ def _parse_legacy(raw: bytes) -> _Parsed:
     )
     if v < 35 and v not in (27, 28):
         raise BadSignature(BAD_VALUES, v=v)
-    r, s, signature = _signature(1 - v % 2, items[7], items[8])
+    r, s, signature = _signature(1 - v % 2, items[7], items[8], high_s=form.high_s)
     signed = raw[starts[0] : starts[6]]
     if v >= 35:
         signed += encode(uint((v - 35) // 2)) + b"\x80\x80"
-    return (*head, 1 - v % 2, r, s), keccak(list_prefix(len(signed)) + signed), signature
+    return (*head, 1 - v % 2, r, s), keccak(list_prefix(len(signed)) + signed), signature, ()
 
 
 def _parse_typed(raw: bytes, kind: int) -> _Parsed:
@@ -259,7 +286,22 @@ def _parse_typed(raw: bytes, kind: int) -> _Parsed:
     r, s, signature = _signature(y_parity, items[-2], items[-1])
     signed = raw[starts[0] : starts[parity_at]]
     digest = keccak(raw[:1] + list_prefix(len(signed)) + signed)
-    return (*head, y_parity, r, s), digest, signature
+    return (*head, y_parity, r, s), digest, signature, _blobs(raw, items) if kind == BLOB else ()
+
+
+def _blobs(raw: bytes, items: list[Cut]) -> tuple[Wei, tuple[Hash32, ...]]:
+    """Return the fee and the versioned hashes of a blob transaction. Source: EIP-4844."""
+    if not _string(items[5]):
+        raise Malformed("a blob transaction cannot create a contract")
+    hashes = split(raw, *_list(items[10]))[0]
+    return Wei(as_uint(items[9])), tuple(map(_hash, hashes))
+
+
+def _hash(item: Cut) -> Hash32:
+    found = _string(item)
+    if len(found) != HASH_BYTES:
+        raise Malformed(f"rlp: a blob hash has 32 bytes, found {len(found)}")
+    return Hash32(found)
 
 
 def _fields(raw: bytes, at: int, kind: int) -> tuple[list[Cut], list[int]]:
@@ -306,9 +348,11 @@ def _recipient(item: Cut) -> Address | None:
     return Address(to)
 
 
-def _signature(y_parity: int, r_item: Cut, s_item: Cut) -> tuple[int, int, bytes]:
+def _signature(
+    y_parity: int, r_item: Cut, s_item: Cut, *, high_s: bool = False
+) -> tuple[int, int, bytes]:
     r, s = as_uint(r_item), as_uint(s_item)
-    if not (0 < r < ORDER and 0 < s <= HALF_ORDER):
+    if not (0 < r < ORDER and 0 < s <= (ORDER - 1 if high_s else HALF_ORDER)):
         raise BadSignature(BAD_VALUES)
     return r, s, r.to_bytes(32, "big") + s.to_bytes(32, "big") + bytes((y_parity,))
 

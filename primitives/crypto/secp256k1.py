@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import Final
 
 import coincurve
@@ -68,15 +69,15 @@ class PrivateKey:
         return f"PrivateKey(address=0x{self.address.hex()})"
 
 
-def recover(digest: bytes, signature: bytes) -> Address:
+def recover(digest: bytes, signature: bytes, *, high_s: bool = False) -> Address:
     """Return the address that signed `digest`; raises BadSignature.
 
-    Refuses a length other than 65, v other than 0 and 1, s above half the order (EIP-2), and r
-    or s that is zero or not below the order.
+    Refuses a length other than 65, v other than 0 and 1, s above half the order (EIP-2) unless
+    `high_s` (Frontier had no such rule), and r or s that is zero or not below the order.
     """
     if len(signature) != SIGNATURE_BYTES or len(digest) != HASH_BYTES:
         raise BadSignature("invalid sender: a signature is 65 bytes over a 32-byte digest")
-    if signature[64] > 1 or signature[32:64] > _HALF_ORDER_BYTES:
+    if signature[64] > 1 or (signature[32:64] > _HALF_ORDER_BYTES and not high_s):
         raise BadSignature(BAD_VALUES)
     try:
         public = coincurve.PublicKey.from_signature_and_message(signature, digest, hasher=None)
@@ -85,25 +86,28 @@ def recover(digest: bytes, signature: bytes) -> Address:
     return _address_of(public)
 
 
-def recover_many(pairs: Sequence[tuple[bytes, bytes]]) -> list[Address | None]:
+def recover_many(
+    pairs: Sequence[tuple[bytes, bytes]], *, high_s: bool = False
+) -> list[Address | None]:
     """Return who signed each (digest, signature), or None where the signature is bad.
 
-    Large batches are split over at most RECOVERY_THREADS_MAX threads.
+    Large batches are split over at most RECOVERY_THREADS_MAX threads; `high_s` as in `recover`.
     """
     threads = min(RECOVERY_THREADS_MAX, os.cpu_count() or 1, len(pairs) // (BATCH_MIN // 2))
     if len(pairs) < BATCH_MIN or threads < 2:
-        return _recover_each(pairs)
+        return _recover_each(pairs, high_s)
     share = -(-len(pairs) // threads)
     shares = [pairs[start : start + share] for start in range(0, len(pairs), share)]
     with ThreadPoolExecutor(threads, thread_name_prefix="recover") as pool:
-        return [each for part in pool.map(_recover_each, shares) for each in part]
+        parts = pool.map(_recover_each, shares, repeat(high_s))
+        return [each for part in parts for each in part]
 
 
-def _recover_each(pairs: Sequence[tuple[bytes, bytes]]) -> list[Address | None]:
+def _recover_each(pairs: Sequence[tuple[bytes, bytes]], high_s: bool) -> list[Address | None]:
     senders: list[Address | None] = []
     for digest, signature in pairs:
         try:
-            senders.append(recover(digest, signature))
+            senders.append(recover(digest, signature, high_s=high_s))
         except BadSignature:
             senders.append(None)
     return senders

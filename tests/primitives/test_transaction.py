@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from primitives import codec
+from primitives.crypto.keccak import keccak
 from primitives.crypto.secp256k1 import HALF_ORDER, ORDER, PrivateKey
 from primitives.errors import (
     BadSignature,
@@ -24,6 +25,8 @@ from primitives.errors import (
 )
 from primitives.params import TRANSACTION_BYTES_MAX
 from primitives.transaction import (
+    PUBLIC,
+    PUBLIC_TRANSACTION_BYTES_MAX,
     Authorization,
     Transaction,
     authority,
@@ -277,6 +280,69 @@ def test_blob_transactions_are_refused_clearly() -> None:
     for tail in (RAWS["dynamic_fee"][1:], b""):
         with pytest.raises(UnsupportedType, match=r"not supported.*blobs \(EIP-4844\)"):
             decode_transaction(b"\x03" + tail)
+
+
+def blob_transaction(changes: dict[int, Any] | None = None) -> bytes:
+    """A signed blob transaction as it stands in a block of a public chain."""
+    zero = b""
+    items: list[Any] = [b"\x01", b"\x07", b"\x02", b"\x09", b"\x52\x08", TO_BYTES, zero, b"hi", []]
+    items += [b"\x05", [b"\x01" * 32, b"\x01" + bytes(31)]]
+    for index, value in (changes or {}).items():
+        items[index] = value
+    signature = PrivateKey(KEY).sign(keccak(b"\x03" + codec.encode(items)))
+    parts = [signature[64:].lstrip(b"\0"), signature[:32], signature[32:64]]
+    return b"\x03" + codec.encode([*items, *(part.lstrip(b"\0") for part in parts)])
+
+
+def test_the_form_for_public_chains_takes_blobs() -> None:
+    """Sender, fee and hashes; the default form still refuses the very same bytes."""
+    raw = blob_transaction()
+    found = decode_transaction(raw, PUBLIC)
+    assert (found.type, found.sender, found.nonce, found.gas) == (3, SENDER, 7, 21_000)
+    assert found.max_fee_per_blob_gas == 5
+    assert found.blob_hashes == (b"\x01" * 32, b"\x01" + bytes(31))
+    assert decode_transactions([raw, RAWS["legacy"]], PUBLIC)[0] == found
+    with pytest.raises(UnsupportedType):
+        decode_transaction(raw)
+    assert isinstance(decode_transactions([raw])[0], UnsupportedType)
+    for name, other in RAWS.items():
+        assert decode_transaction(other, PUBLIC) == decode_transaction(other), name
+
+
+@pytest.mark.parametrize(
+    "changes", [{5: b""}, {10: b""}, {10: [b"\x01" * 31]}, {10: [[]]}, {9: b"\0"}, {9: []}]
+)
+def test_malformed_blob_fields(changes: dict[int, Any]) -> None:
+    """No recipient, no list, hashes of another width, fees that are no numbers."""
+    with pytest.raises(Malformed):
+        decode_transaction(blob_transaction(changes), PUBLIC)
+
+
+def test_the_form_for_public_chains_takes_high_s_of_legacy_transactions() -> None:
+    """Frontier had it; the twin has the same sender. Typed transactions never had."""
+    twin = mutate(
+        RAWS["unprotected"],
+        {
+            6: codec.uint(27 + 28 - codec.as_uint(codec.decode_list(RAWS["unprotected"])[6])),
+            8: codec.uint(ORDER - codec.as_uint(codec.decode_list(RAWS["unprotected"])[8])),
+        },
+    )
+    assert decode_transaction(twin, PUBLIC).sender == SENDER
+    found = decode_transactions([twin], PUBLIC)[0]
+    assert isinstance(found, Transaction)
+    assert found.s > HALF_ORDER
+    with pytest.raises(BadSignature):
+        decode_transaction(twin)
+    typed = decode_transaction(RAWS["dynamic_fee"])
+    high = mutate(RAWS["dynamic_fee"], {11: codec.uint(ORDER - typed.s)})
+    with pytest.raises(BadSignature):
+        decode_transaction(high, PUBLIC)
+
+
+def test_the_form_for_public_chains_has_a_limit_too() -> None:
+    """16 MiB, and not a byte more."""
+    with pytest.raises(OversizedTransaction):
+        decode_transaction(bytes(PUBLIC_TRANSACTION_BYTES_MAX + 1), PUBLIC)
 
 
 def test_set_code_needs_authorizations_and_a_recipient() -> None:
