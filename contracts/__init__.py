@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from primitives.errors import ConfigError
@@ -43,6 +44,11 @@ def artifact(name: str) -> Artifact:
     entry = files(__name__).joinpath("artifacts", f"{name}.json")
     if not _NAME.fullmatch(name) or not entry.is_file():
         raise ConfigError(f"no contract {name!r}; there are: {', '.join(names())}", name=name)
+    return load(entry)
+
+
+def load(entry: Traversable) -> Artifact:
+    """Return the artifact in a file that `build.mjs` wrote."""
     raw = json.loads(entry.read_text(encoding="utf-8"))
     return Artifact(
         name=raw["contractName"],

@@ -2,6 +2,7 @@
 //
 //   npm ci && npm run build            writes contracts/artifacts
 //   node build.mjs --out FOLDER        writes elsewhere (the tests compare the two)
+//   node build.mjs --src FOLDER --out FOLDER      compiles other sources (scripts/contracts)
 //
 // Each source file is compiled by itself with the files it imports, so that a change of one
 // contract leaves the artifacts of the others alone. Settings are pinned: a newer default EVM
@@ -14,7 +15,7 @@ import { fileURLToPath } from "node:url";
 import solc from "solc";
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const SOURCES = join(HERE, "src");
+const SOURCES = option("--src", join(HERE, "src"));
 const SOLC = "0.8.37";
 const SETTINGS = {
   evmVersion: "prague",
@@ -25,6 +26,11 @@ const SETTINGS = {
   },
   viaIR: false,
 };
+
+function option(name, other) {
+  const place = process.argv.indexOf(name);
+  return place < 0 ? other : process.argv[place + 1];
+}
 
 function sorted(value) {
   if (Array.isArray(value)) return value.map(sorted);
@@ -75,8 +81,7 @@ function compile(name) {
 }
 
 function main() {
-  const place = process.argv.indexOf("--out");
-  const out = place < 0 ? join(HERE, "artifacts") : process.argv[place + 1];
+  const out = option("--out", join(HERE, "artifacts"));
   if (!solc.version().startsWith(`${SOLC}+`)) {
     throw new Error(`solc ${SOLC} is needed, found ${solc.version()}: run npm ci`);
   }

@@ -14,17 +14,20 @@
 
 Reading is strict: an unknown key, a wrong type or a value out of bounds is a ConfigError that
 names the path. Numbers are JSON numbers, decimal text or 0x hex text, as in geth. Every fork up to
-Prague is active from the first block; other schedules are refused.
+Prague is active from the first block; other schedules are refused. Osaka begins with the first
+block whose timestamp is at or above `osakaTime` (seconds), where that key is given.
 
 A written document holds the whole first state, contract code included, so that a later version of
 this software begins the same chain from it. A document written by hand may leave out the
-ValidatorRegistry and the history contract: reading adds them.
+registries, the EvidenceVerifier and the history contract: reading adds them.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,14 +36,25 @@ from genesis.fields import Field, parse_json
 from genesis.nodes import NodeEntry, Role, check_multiaddr, check_peer_id
 from genesis.predeploys import (
     HISTORY_ADDRESS,
+    NODES_CONTRACT,
     REGISTRY_CONTRACT,
+    evidence_account,
     history_account,
+    node_registry_account,
+    node_registry_storage,
     registry_account,
     registry_storage,
 )
 from primitives.account import GenesisAccount
 from primitives.errors import ConfigError
-from primitives.params import POWER_MAX, VALIDATORS_MAX, ChainParams, ConsensusTimes
+from primitives.params import (
+    EVIDENCE_VERIFIER,
+    NODE_REGISTRY,
+    POWER_MAX,
+    VALIDATORS_MAX,
+    ChainParams,
+    ConsensusTimes,
+)
 from primitives.types import (
     HASH_BYTES,
     UINT64_MAX,
@@ -90,12 +104,16 @@ _SILENT_FORKS: Final = (
     "mergeNetsplitBlock",
     "terminalTotalDifficulty",
 )
-_LATER_FORKS: Final = ("osakaTime", "bpo1Time", "bpo2Time", "amsterdamTime", "verkleTime")
+_LATER_FORKS: Final = ("bpo1Time", "bpo2Time", "amsterdamTime", "verkleTime")
+OSAKA: Final = "osakaTime"
 BLOB_SCHEDULE: Final = {
     "cancun": {"target": 3, "max": 6, "baseFeeUpdateFraction": 3_338_477},
     "prague": {"target": 6, "max": 9, "baseFeeUpdateFraction": 5_007_716},
 }
 """Ethereum's values, which geth demands in a document; QENEX networks carry no blobs."""
+
+BLOB_SCHEDULE_OSAKA: Final = {**BLOB_SCHEDULE, "osaka": BLOB_SCHEDULE["prague"]}
+"""The same where Osaka has a time."""
 
 _TIMES: Final = {
     "proposeMs": "timeout_propose_ms",
@@ -115,24 +133,41 @@ class Genesis:
     alloc: Mapping[Address, GenesisAccount]
     validators: ValidatorSet
     nodes: tuple[NodeEntry, ...] = ()
+    summary: bytes = field(default=b"", compare=False)
+    """Digest of the file that it came from, and the document without `alloc`: see `load`."""
+    has_alloc: bool = True
+    """False when `alloc` was left out on purpose."""
 
 
-def load(path: Path) -> Genesis:
-    """Return the genesis that the file at `path` holds; raises ConfigError."""
+def load(path: Path, *, known: bytes | None = None) -> Genesis:
+    """Return the genesis that the file at `path` holds; raises ConfigError.
+
+    `known` is the `summary` of a document whose first state the caller has already: if the file is
+    that document, byte for byte, it is not parsed again and `alloc` stays empty.
+    """
     try:
         with path.open("rb") as file:
-            raw = file.read(DOCUMENT_BYTES_MAX + 1)
+            digest = hashlib.file_digest(file, "sha256").digest()
+            is_known = known is not None and known.startswith(digest)
+            file.seek(0)
+            raw = b"" if is_known else file.read(DOCUMENT_BYTES_MAX + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the genesis document: {error.strerror}") from None
     if len(raw) > DOCUMENT_BYTES_MAX:
         raise ConfigError(f"{path}: a genesis document has at most {DOCUMENT_BYTES_MAX} bytes")
     try:
-        return parse(parse_json(raw, "genesis document"))
+        if known is not None and is_known:
+            rest = parse_json(known[len(digest) :], "genesis document")
+            return replace(parse(rest, with_alloc=False), summary=known)
+        document = parse_json(raw, "genesis document")
+        genesis = parse(document)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", **error.facts) from None
+    rest = json.dumps({**document, "alloc": {}}, separators=(",", ":")).encode()
+    return replace(genesis, summary=digest + rest)
 
 
-def parse(document: Any) -> Genesis:
+def parse(document: Any, *, with_alloc: bool = True) -> Genesis:
     """Return the genesis that a parsed JSON document describes; raises ConfigError."""
     root = Field("", document)
     root.keys(
@@ -147,14 +182,19 @@ def parse(document: Any) -> Genesis:
         extra = root.at("extraData")
         if extra.raw() not in (b"", validators.hash):
             raise extra.wrong(f"must be 0x or the validator set's hash 0x{validators.hash.hex()}")
-    alloc = dict(_alloc(root.at("alloc")))
-    _add_predeploys(root.at("alloc"), alloc, params.validator_registry, validators)
+    nodes = _nodes(root.at("qenex"), validators)
+    alloc: dict[Address, GenesisAccount] = {}
+    if with_alloc:
+        alloc = dict(_alloc(root.at("alloc")))
+        _add_predeploys(root.at("alloc"), alloc, params.validator_registry, validators)
+        _add_node_registry(root.at("alloc"), alloc, params.validator_registry, nodes)
     return Genesis(
         params=params,
         timestamp=root.at("timestamp").uint(0, UINT64_MAX) if root.has("timestamp") else 0,
         alloc=alloc,
         validators=validators,
-        nodes=_nodes(root.at("qenex"), validators),
+        nodes=nodes,
+        has_alloc=with_alloc,
     )
 
 
@@ -218,7 +258,14 @@ def _params(root: Field) -> ChainParams:
         clock_drift_ms=number(qenex, "clockDriftMs", default.clock_drift_ms, 0, DRIFT_MS_MAX),
         times=_times(qenex.at("timeouts")) if qenex.has("timeouts") else default.times,
         validator_registry=registry,
+        osaka_time=_osaka_time(config),
     )
+
+
+def _osaka_time(config: Field) -> int | None:
+    if not config.has(OSAKA) or config.at(OSAKA).value is None:
+        return None
+    return config.at(OSAKA).uint(0, UINT64_MAX)
 
 
 def _times(field: Field) -> ConsensusTimes:
@@ -238,8 +285,8 @@ def _check_forks(config: Field) -> None:
     optional = {*_SILENT_FORKS, "terminalTotalDifficultyPassed", "blobSchedule"}
     for name in _LATER_FORKS:
         if config.has(name) and config.at(name).value is not None:
-            raise config.at(name).wrong("this version ends at Prague; leave the key out")
-    config.keys(required={"chainId"}, optional={*FORKS, *optional, *_LATER_FORKS})
+            raise config.at(name).wrong("this version ends at Osaka; leave the key out")
+    config.keys(required={"chainId"}, optional={*FORKS, *optional, OSAKA, *_LATER_FORKS})
     for name in (*FORKS, *_SILENT_FORKS):
         if name in FORKS and not config.has(name):
             raise config.at(name).wrong("missing; every fork up to Prague must be active at 0")
@@ -251,8 +298,11 @@ def _check_forks(config: Field) -> None:
     passed = "terminalTotalDifficultyPassed"
     if config.has(passed) and config.at(passed).value is not True:
         raise config.at(passed).wrong("must be true")
-    if config.has("blobSchedule") and config.at("blobSchedule").value != BLOB_SCHEDULE:
-        raise config.at("blobSchedule").wrong("must hold Ethereum's values for cancun and prague")
+    schedules = (BLOB_SCHEDULE, BLOB_SCHEDULE_OSAKA)
+    if config.has("blobSchedule") and config.at("blobSchedule").value not in schedules:
+        raise config.at("blobSchedule").wrong(
+            "must hold Ethereum's values for cancun and prague, and perhaps osaka"
+        )
 
 
 def _alloc(field: Field) -> list[tuple[Address, GenesisAccount]]:
@@ -329,14 +379,14 @@ def _node(row: Field) -> NodeEntry:
     addresses = row.at("addresses").items() if row.has("addresses") else []
     if len(addresses) > NODE_ADDRESSES_MAX:
         raise row.at("addresses").wrong(f"must have at most {NODE_ADDRESSES_MAX} addresses")
-    for field, check in (
+    for place, check in (
         (row.at("peerId"), check_peer_id),
         *((each, check_multiaddr) for each in addresses),
     ):
         try:
-            check(field.text())
+            check(place.text())
         except ConfigError as error:
-            raise field.wrong(error.message) from None
+            raise place.wrong(error.message) from None
     validator = row.at("validator").address() if row.has("validator") else None
     role = Role.OBSERVER if validator is None else Role.VALIDATOR
     if row.has("role") and row.at("role").text() != role:
@@ -355,6 +405,7 @@ def _add_predeploys(
     validators: ValidatorSet,
 ) -> None:
     alloc.setdefault(HISTORY_ADDRESS, history_account())
+    alloc.setdefault(EVIDENCE_VERIFIER, evidence_account())
     found = alloc.setdefault(registry, registry_account(validators))
     place = f"{field.path}.0x{registry.hex()}"
     if not found.code:
@@ -362,3 +413,22 @@ def _add_predeploys(
     is_ours = found.code == artifact(REGISTRY_CONTRACT).deployed_bytecode
     if is_ours and dict(found.storage) != registry_storage(validators):
         raise ConfigError(f"{place}.storage: holds other validators than qenex", path=place)
+
+
+def _add_node_registry(
+    field: Field,
+    alloc: dict[Address, GenesisAccount],
+    registry: Address,
+    nodes: tuple[NodeEntry, ...],
+) -> None:
+    found = alloc.setdefault(NODE_REGISTRY, node_registry_account(nodes, registry))
+    place = f"{field.path}.0x{NODE_REGISTRY.hex()}"
+    if not found.code:
+        raise ConfigError(f"{place}.code: missing; the node registry stands here", path=place)
+    is_ours = found.code == artifact(NODES_CONTRACT).deployed_bytecode
+    if is_ours and dict(found.storage) != node_registry_storage(nodes, registry):
+        raise ConfigError(
+            f"{place}.storage: holds other nodes than qenex; "
+            "leave this account out to have it written from qenex.nodes",
+            path=place,
+        )

@@ -43,6 +43,11 @@ class NodeEntry:
 
 def check_peer_id(text: str) -> None:
     """Raise ConfigError unless `text` is the peer id of an Ed25519 key."""
+    peer_id_bytes(text)
+
+
+def peer_id_bytes(text: str) -> bytes:
+    """Return the 38 bytes that a peer id spells in base58; raises ConfigError."""
     raw = _decode_base58(text) if len(text) <= _PEER_ID_CHARS_MAX else None
     if (
         raw is None
@@ -50,6 +55,18 @@ def check_peer_id(text: str) -> None:
         or not raw.startswith(_ED25519_PREFIX)
     ):
         raise ConfigError(f"must be the peer id of an Ed25519 key (12D3KooW...), found {text!r}")
+    return raw
+
+
+def peer_id_text(raw: bytes) -> str:
+    """Return the base58 text of a peer id; raises ConfigError unless an Ed25519 key has it."""
+    number, text = int.from_bytes(raw, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = _BASE58[digit] + text
+    text = "1" * (len(raw) - len(raw.lstrip(b"\0"))) + text
+    check_peer_id(text)
+    return text
 
 
 def check_multiaddr(text: str) -> None:

@@ -1,24 +1,28 @@
 """Contracts that stand in a network's state before its first block.
 
-The ValidatorRegistry has no constructor: its first set is written into its storage here, at the
-slots that the compiler's storage layout names (Solidity documentation, "Layout of State Variables
-in Storage"). The history contract is EIP-2935's; the deployment proxy is the one that ecosystem
-tools expect for CREATE2 at equal addresses on every chain (Arachnid's, used by forge and others).
+The registries have no constructors: their first contents are written into their storage here, at
+the slots that the compiler's storage layout names (Solidity documentation, "Layout of State
+Variables in Storage"). The EvidenceVerifier begins empty. The history contract is EIP-2935's; the
+deployment proxy is the one that ecosystem tools expect for CREATE2 at equal addresses on every
+chain (Arachnid's, used by forge and others).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from contracts import artifact
+from genesis.nodes import NodeEntry, peer_id_bytes
 from primitives.account import GenesisAccount
 from primitives.crypto.keccak import keccak
 from primitives.errors import ensure
-from primitives.types import Address, Nonce
+from primitives.types import ZERO_ADDRESS, Address, Nonce
 from primitives.validators import ValidatorSet
 
 REGISTRY_CONTRACT: Final = "ValidatorRegistry"
+NODES_CONTRACT: Final = "NodeRegistry"
+EVIDENCE_CONTRACT: Final = "EvidenceVerifier"
 
 HISTORY_ADDRESS: Final = Address(bytes.fromhex("0000F90827F1C53a10cb7A02335B175320002935"))
 """Address of the block hash history contract. Source: EIP-2935."""
@@ -45,12 +49,9 @@ def registry_account(validators: ValidatorSet) -> GenesisAccount:
 
 def registry_storage(validators: ValidatorSet) -> dict[int, int]:
     """Return the storage of a ValidatorRegistry that holds `validators`: slot to value."""
-    layout = artifact(REGISTRY_CONTRACT).storage_layout
-    variable = next(each for each in layout["storage"] if each["label"] == "_validators")
-    array_slot = int(variable["slot"])
-    struct = layout["types"][layout["types"][variable["type"]]["base"]]
+    array_slot, struct = _array_of_structs(REGISTRY_CONTRACT, "_validators")
     slots_each = int(struct["numberOfBytes"]) // 32
-    first = int.from_bytes(keccak(array_slot.to_bytes(32, "big")), "big")
+    first = _data_slot(array_slot)
     storage = {array_slot: len(validators)}
     for index, each in enumerate(validators.validators):
         values = {
@@ -64,6 +65,75 @@ def registry_storage(validators: ValidatorSet) -> dict[int, int]:
             if value:
                 storage[(start + slot) % 2**256] = value
     return storage
+
+
+def node_registry_account(nodes: Sequence[NodeEntry], registry: Address) -> GenesisAccount:
+    """Return the NodeRegistry that holds `nodes`; the validators of `registry` vote in it."""
+    code = artifact(NODES_CONTRACT).deployed_bytecode
+    return GenesisAccount(nonce=Nonce(1), code=code, storage=node_registry_storage(nodes, registry))
+
+
+def node_registry_storage(nodes: Sequence[NodeEntry], registry: Address) -> dict[int, int]:
+    """Return the storage of a NodeRegistry that holds `nodes` in this order: slot to value."""
+    array_slot, struct = _array_of_structs(NODES_CONTRACT, "_nodes")
+    slots_each = int(struct["numberOfBytes"]) // 32
+    place = {member["label"]: int(member["slot"]) for member in struct["members"]}
+    ensure(place.keys() == {"validator", "peerId", "addresses"}, "struct differs")
+    places, counts = _slot_of(NODES_CONTRACT, "_places"), _slot_of(NODES_CONTRACT, "_nodesOf")
+    storage = {
+        _slot_of(NODES_CONTRACT, "validatorRegistry"): int.from_bytes(registry, "big"),
+        array_slot: len(nodes),
+    }
+    for index, each in enumerate(nodes):
+        start = (_data_slot(array_slot) + index * slots_each) % 2**256
+        raw, validator = peer_id_bytes(each.peer_id), each.validator or ZERO_ADDRESS
+        storage[start + place["validator"]] = int.from_bytes(validator, "big")
+        storage |= _bytes_at(start + place["peerId"], raw)
+        texts = start + place["addresses"]
+        storage[texts] = len(each.addresses)
+        for number, address in enumerate(each.addresses):
+            storage |= _bytes_at((_data_slot(texts) + number) % 2**256, address.encode())
+        storage[_entry_slot(places, keccak(raw))] = index + 1
+        count = _entry_slot(counts, bytes(12) + validator)
+        storage[count] = storage.get(count, 0) + 1
+    return {slot: value for slot, value in storage.items() if value}
+
+
+def evidence_account() -> GenesisAccount:
+    """Return the EvidenceVerifier, which has recorded nothing yet."""
+    return GenesisAccount(nonce=Nonce(1), code=artifact(EVIDENCE_CONTRACT).deployed_bytecode)
+
+
+def _slot_of(contract: str, label: str) -> int:
+    storage = artifact(contract).storage_layout["storage"]
+    return int(next(each["slot"] for each in storage if each["label"] == label))
+
+
+def _array_of_structs(contract: str, label: str) -> tuple[int, Mapping[str, Any]]:
+    layout = artifact(contract).storage_layout
+    variable = next(each for each in layout["storage"] if each["label"] == label)
+    return int(variable["slot"]), layout["types"][layout["types"][variable["type"]]["base"]]
+
+
+def _data_slot(slot: int) -> int:
+    """Return where the contents of the dynamic array or long byte string at `slot` begin."""
+    return int.from_bytes(keccak(slot.to_bytes(32, "big")), "big")
+
+
+def _entry_slot(mapping: int, key: bytes) -> int:
+    """Return the slot of a mapping's entry; `key` is a 32-byte word."""
+    return int.from_bytes(keccak(key + mapping.to_bytes(32, "big")), "big")
+
+
+def _bytes_at(slot: int, raw: bytes) -> dict[int, int]:
+    """Return the slots of a byte string: within its own slot up to 31 bytes, else behind it."""
+    if len(raw) < 32:
+        return {slot: int.from_bytes(raw.ljust(31, b"\0") + bytes([2 * len(raw)]), "big")}
+    words = [raw[start : start + 32].ljust(32, b"\0") for start in range(0, len(raw), 32)]
+    first = _data_slot(slot)
+    return {slot: 2 * len(raw) + 1} | {
+        (first + index) % 2**256: int.from_bytes(word, "big") for index, word in enumerate(words)
+    }
 
 
 def _packed(members: list[Mapping[str, Any]], values: Mapping[str, int]) -> dict[int, int]:

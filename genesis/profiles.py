@@ -16,12 +16,14 @@ from genesis.predeploys import (
     DEPLOYER_ADDRESS,
     HISTORY_ADDRESS,
     deployer_account,
+    evidence_account,
     history_account,
+    node_registry_account,
     registry_account,
 )
 from primitives.account import GenesisAccount
 from primitives.errors import ConfigError
-from primitives.params import ChainParams
+from primitives.params import EVIDENCE_VERIFIER, NODE_REGISTRY, ChainParams
 from primitives.types import Address, ChainId, Wei
 from primitives.validators import Validator, ValidatorSet
 
@@ -146,6 +148,8 @@ def network(
     """Return a network with the standard contracts and the `funded` accounts."""
     alloc = {each: GenesisAccount(balance=balance) for each, balance in funded.items()}
     alloc[params.validator_registry] = registry_account(validators)
+    alloc[EVIDENCE_VERIFIER] = evidence_account()
+    alloc[NODE_REGISTRY] = node_registry_account(nodes, params.validator_registry)
     alloc[HISTORY_ADDRESS] = history_account()
     alloc[DEPLOYER_ADDRESS] = deployer_account()
     return Genesis(params, timestamp, alloc, validators, tuple(nodes))

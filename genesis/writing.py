@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from genesis.document import BLOB_SCHEDULE, FORKS, Genesis
+from genesis.document import BLOB_SCHEDULE, BLOB_SCHEDULE_OSAKA, FORKS, OSAKA, Genesis
 from genesis.nodes import NodeEntry
 from primitives.account import GenesisAccount
 from primitives.types import ZERO_ADDRESS, ZERO_HASH
@@ -15,12 +15,14 @@ from primitives.types import ZERO_ADDRESS, ZERO_HASH
 def to_json(genesis: Genesis) -> dict[str, Any]:
     """Return the document of `genesis` as JSON values, accounts in order of address."""
     params = genesis.params
+    has_osaka = params.osaka_time is not None
     return {
         "config": {
             "chainId": int(params.chain_id),
             **dict.fromkeys(FORKS, 0),
+            **({OSAKA: params.osaka_time} if has_osaka else {}),
             "terminalTotalDifficulty": 0,
-            "blobSchedule": BLOB_SCHEDULE,
+            "blobSchedule": BLOB_SCHEDULE_OSAKA if has_osaka else BLOB_SCHEDULE,
         },
         "nonce": "0x0",
         "timestamp": hex(genesis.timestamp),

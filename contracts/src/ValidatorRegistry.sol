@@ -6,9 +6,9 @@ pragma solidity 0.8.37;
 ///         it has no constructor and no owner. After each block the node reads `getValidators`,
 ///         and the set found there decides the next height.
 ///
-///         A change (add, set the power or key hash of a member, remove) takes effect when members
-///         that hold a quorum of the power, floor(2 * total / 3) + 1, have approved it. A proposal
-///         belongs to the epoch in which it was made: each change starts a new epoch, and every
+///         A change (add, set the power or key hash of a member, remove, hand a member's power to a
+///         new key) takes effect when members that hold a quorum of the power,
+///         floor(2 * total / 3) + 1, have approved it. A proposal belongs to the epoch in which it was made: each change starts a new epoch, and every
 ///         proposal of an older epoch is dead. So approvals always come from the present set,
 ///         measured by its present powers.
 /// @dev Members are kept in ascending order of address: the order of the set's hash in headers.
@@ -24,6 +24,7 @@ contract ValidatorRegistry {
         uint64 power;
         uint64 epoch;
         bytes32 pqKeyHash;
+        address successor;
     }
 
     /// @notice Most members that a set can have.
@@ -34,6 +35,7 @@ contract ValidatorRegistry {
     Validator[] private _validators;
     mapping(bytes32 id => Change) private _changes;
     mapping(bytes32 id => mapping(address validator => bool)) private _approvals;
+    mapping(uint64 epoch => bytes32[] ids) private _proposed;
 
     /// @notice Number of changes made since genesis.
     uint64 public epoch;
@@ -44,6 +46,15 @@ contract ValidatorRegistry {
         address indexed validator,
         address indexed proposer,
         uint64 power,
+        bytes32 pqKeyHash,
+        uint64 epoch
+    );
+    /// @notice A member proposed in `epoch` that `validator` hands its power to `successor`.
+    event ValidatorRotationProposed(
+        bytes32 indexed id,
+        address indexed validator,
+        address indexed successor,
+        address proposer,
         bytes32 pqKeyHash,
         uint64 epoch
     );
@@ -64,8 +75,10 @@ contract ValidatorRegistry {
 
     /// @notice The caller is not a member of the present set.
     error NotValidator(address caller);
-    /// @notice The validator to remove is not a member.
+    /// @notice The validator to remove, or to rotate, is not a member.
     error UnknownValidator(address validator);
+    /// @notice The successor is a member already.
+    error AlreadyValidator(address validator);
     /// @notice The zero address cannot be a member.
     error ZeroAddress();
     /// @notice A power is 1 to POWER_MAX, or 0 to remove.
@@ -118,8 +131,43 @@ contract ValidatorRegistry {
         _checkChange(validator, power, pqKeyHash);
         id = changeId(validator, power, pqKeyHash, epoch);
         if (_changes[id].validator == address(0)) {
-            _changes[id] = Change(validator, power, epoch, pqKeyHash);
+            _changes[id] = Change(validator, power, epoch, pqKeyHash, address(0));
+            _proposed[epoch].push(id);
             emit ValidatorChangeProposed(id, validator, msg.sender, power, pqKeyHash, epoch);
+        }
+        _approve(id);
+    }
+
+    /// @notice Proposes that a member's power goes to a new key at once, and approves it: one block
+    ///         is decided with the old key, the next with the new one.
+    /// @param validator The member whose key is replaced.
+    /// @param successor Address of the new key; not a member.
+    /// @param pqKeyHash Hash of the successor's post-quantum key, or zero.
+    /// @return id Name of the proposal, to be used in `approve`.
+    function proposeRotation(
+        address validator,
+        address successor,
+        bytes32 pqKeyHash
+    ) external returns (bytes32 id) {
+        _requireMember(msg.sender);
+        if (successor == address(0)) revert ZeroAddress();
+        (uint256 index, bool found) = _find(validator);
+        if (!found) revert UnknownValidator(validator);
+        (, bool taken) = _find(successor);
+        if (taken) revert AlreadyValidator(successor);
+        id = rotationId(validator, successor, pqKeyHash, epoch);
+        if (_changes[id].validator == address(0)) {
+            uint64 power = _validators[index].power;
+            _changes[id] = Change(validator, power, epoch, pqKeyHash, successor);
+            _proposed[epoch].push(id);
+            emit ValidatorRotationProposed(
+                id,
+                validator,
+                successor,
+                msg.sender,
+                pqKeyHash,
+                epoch
+            );
         }
         _approve(id);
     }
@@ -130,16 +178,34 @@ contract ValidatorRegistry {
         _approve(id);
     }
 
-    /// @notice Returns an open proposal and the power behind it.
+    /// @notice Returns an open proposal and the power behind it; `successor` is zero unless a key
+    ///         is rotated.
     function getChange(
         bytes32 id
     )
         external
         view
-        returns (address validator, uint64 power, bytes32 pqKeyHash, uint256 approving)
+        returns (
+            address validator,
+            uint64 power,
+            bytes32 pqKeyHash,
+            uint256 approving,
+            address successor
+        )
     {
         Change storage change = _openChange(id);
-        return (change.validator, change.power, change.pqKeyHash, approvingPower(id));
+        return (
+            change.validator,
+            change.power,
+            change.pqKeyHash,
+            approvingPower(id),
+            change.successor
+        );
+    }
+
+    /// @notice Returns the names of the proposals that can be approved.
+    function getOpenChanges() external view returns (bytes32[] memory) {
+        return _proposed[epoch];
     }
 
     /// @notice Returns the name of a proposal made in `inEpoch`.
@@ -150,6 +216,16 @@ contract ValidatorRegistry {
         uint64 inEpoch
     ) public pure returns (bytes32) {
         return keccak256(abi.encode(validator, power, pqKeyHash, inEpoch));
+    }
+
+    /// @notice Returns the name of a rotation proposed in `inEpoch`.
+    function rotationId(
+        address validator,
+        address successor,
+        bytes32 pqKeyHash,
+        uint64 inEpoch
+    ) public pure returns (bytes32) {
+        return keccak256(abi.encode("rotation", validator, successor, pqKeyHash, inEpoch));
     }
 
     /// @notice Returns the power of the present members who approved `id`.
@@ -197,6 +273,10 @@ contract ValidatorRegistry {
     }
 
     function _apply(Change memory change) private {
+        if (change.successor != address(0)) {
+            _rotate(change);
+            return;
+        }
         (uint256 index, bool found) = _find(change.validator);
         if (change.power == 0) {
             _removeAt(index);
@@ -208,6 +288,16 @@ contract ValidatorRegistry {
         }
         ++epoch;
         emit ValidatorChanged(change.validator, change.power, change.pqKeyHash, epoch);
+    }
+
+    function _rotate(Change memory change) private {
+        (uint256 index, ) = _find(change.validator);
+        _removeAt(index);
+        (index, ) = _find(change.successor);
+        _insertAt(index, Validator(change.successor, change.power, change.pqKeyHash));
+        ++epoch;
+        emit ValidatorChanged(change.validator, 0, 0, epoch);
+        emit ValidatorChanged(change.successor, change.power, change.pqKeyHash, epoch);
     }
 
     function _insertAt(uint256 index, Validator memory member) private {

@@ -110,7 +110,13 @@ def test_approve_and_events() -> None:
     assert proposed["proposer"] == hex_address(address(2))
     assert (proposed["power"], proposed["epoch"]) == (7, 0)
     change = proposed["id"]
-    assert registry.read("getChange", change) == (hex_address(address(9)), 7, b"\x05" * 32, 1)
+    assert registry.read("getChange", change) == (
+        hex_address(address(9)),
+        7,
+        b"\x05" * 32,
+        1,
+        hex_address(ZERO_ADDRESS),
+    )
     approved = registry.send(address(1), "approve", change)
     assert [(e["approving"], e["quorum"]) for _, e in approved] == [(2, 3)]
     done = registry.send(address(4), "approve", change)
@@ -228,6 +234,61 @@ def test_member_changes_its_key() -> None:
         Validator(address(1), Power(3)),
         Validator(address(2), Power(1), Hash32(b"\x07" * 32)),
     )
+
+
+def test_rotation_is_one_step() -> None:
+    """One proposal takes the old key out and the new one in, with the old power, in order.
+
+    Kills: the successor at the old one's place (the set would not ascend); power of 1; the old
+    key left in; the proposal surviving its epoch.
+    """
+    registry = equal([1, 5, 1, 1])
+    events = registry.send(address(2), "proposeRotation", address(2), address(9), b"\x05" * 32)
+    assert [name for name, _ in events] == ["ValidatorRotationProposed", "ValidatorChangeApproved"]
+    change = events[0][1]["id"]
+    assert registry.read("getOpenChanges") == (change,)
+    assert registry.read("getChange", change)[-1] == hex_address(address(9))
+    assert address(2) in present(registry)
+    done = registry.send(address(1), "approve", change)
+    assert [(name, e.get("power")) for name, e in done][1:] == [
+        ("ValidatorChanged", 0),
+        ("ValidatorChanged", 5),
+    ]
+    assert present(registry).validators == (
+        Validator(address(1)),
+        Validator(address(3)),
+        Validator(address(4)),
+        Validator(address(9), Power(5), Hash32(b"\x05" * 32)),
+    )
+    assert registry.read("epoch") == 1
+    assert registry.read("getOpenChanges") == ()
+    for sender, error in ((2, "NotValidator"), (3, "UnknownProposal")):
+        with pytest.raises(Reverted, match=error):
+            registry.send(address(sender), "approve", change)
+
+
+def test_the_only_validator_rotates() -> None:
+    """A set of one hands over to a new key; it is never empty."""
+    registry = equal([3])
+    registry.send(address(1), "proposeRotation", address(1), address(9), ZERO_HASH)
+    assert present(registry).validators == (Validator(address(9), Power(3)),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error"),
+    [
+        (address(1), ZERO_ADDRESS, "ZeroAddress"),
+        (address(1), address(1), "AlreadyValidator"),
+        (address(1), address(2), "AlreadyValidator"),
+        (address(9), address(8), "UnknownValidator"),
+    ],
+)
+def test_bad_rotations(old: Address, new: Address, error: str) -> None:
+    """Nobody, a member, and a stranger's key cannot be rotated to or from."""
+    with pytest.raises(Reverted, match=error):
+        equal([1, 1]).send(address(1), "proposeRotation", old, new, ZERO_HASH)
+    with pytest.raises(Reverted, match="NotValidator"):
+        equal([1, 1]).send(address(7), "proposeRotation", address(1), address(9), ZERO_HASH)
 
 
 def test_last_validator_stays() -> None:

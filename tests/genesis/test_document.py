@@ -13,13 +13,25 @@ from hypothesis import strategies as st
 
 from genesis.document import CHAIN_ID_MAX, FORKS, Genesis, load, parse
 from genesis.nodes import NodeEntry, Role
-from genesis.predeploys import HISTORY_ADDRESS, history_account, registry_account
+from genesis.predeploys import (
+    HISTORY_ADDRESS,
+    evidence_account,
+    history_account,
+    node_registry_account,
+    registry_account,
+)
 from genesis.profiles import localnet
 from genesis.writing import save, to_json
 from p2p.keys import NodeKey
 from primitives.account import GenesisAccount
 from primitives.errors import ConfigError
-from primitives.params import POWER_MAX, ChainParams, ConsensusTimes
+from primitives.params import (
+    EVIDENCE_VERIFIER,
+    NODE_REGISTRY,
+    POWER_MAX,
+    ChainParams,
+    ConsensusTimes,
+)
 from primitives.types import (
     UINT64_MAX,
     UINT256_MAX,
@@ -89,13 +101,16 @@ def documents(draw: st.DrawFn) -> Genesis:
         clock_drift_ms=draw(st.integers(0, 600_000)),
         times=draw(timers),
         validator_registry=draw(addresses),
+        osaka_time=draw(st.none() | st.integers(0, UINT64_MAX)),
     )
     validators = ValidatorSet.of(found)
     alloc = draw(st.dictionaries(addresses, accounts, max_size=3))
     alloc[HISTORY_ADDRESS] = history_account()
-    alloc[params.validator_registry] = registry_account(validators)
     nodes = [node(i, each.address) for i, each in enumerate(found) if draw(st.booleans())]
     nodes += [node(100 + i) for i in range(draw(st.integers(0, 2)))]
+    alloc[EVIDENCE_VERIFIER] = evidence_account()
+    alloc[NODE_REGISTRY] = node_registry_account(nodes, params.validator_registry)
+    alloc[params.validator_registry] = registry_account(validators)
     return Genesis(params, draw(st.integers(0, UINT64_MAX)), alloc, validators, tuple(nodes))
 
 
@@ -116,9 +131,10 @@ def test_file_round_trip(tmp_path: Path) -> None:
 
 
 def test_predeploys_are_added() -> None:
-    """A document by hand may leave out the registry and the history contract."""
+    """A document by hand may leave out the registries, the verifier and the history contract."""
     document = as_document(GENESIS)
-    for address in (GENESIS.params.validator_registry, HISTORY_ADDRESS):
+    predeploys = (EVIDENCE_VERIFIER, NODE_REGISTRY, HISTORY_ADDRESS)
+    for address in (GENESIS.params.validator_registry, *predeploys):
         del document["alloc"]["0x" + address.hex()]
     assert parse(document) == GENESIS
 
@@ -139,6 +155,15 @@ def test_smallest_document() -> None:
     assert genesis.validators == ValidatorSet.of([Validator(VALIDATORS[0])])
 
 
+def test_osaka_has_a_time_or_none() -> None:
+    """`osakaTime` goes into the parameters; null and absence leave the network at Prague."""
+    document = as_document(GENESIS)
+    assert parse(document).params.osaka_time is None
+    for value, expected in ((0, 0), ("0x10", 16), (None, None)):
+        document["config"]["osakaTime"] = value
+        assert parse(document).params.osaka_time == expected
+
+
 REGISTRY = "0x" + GENESIS.params.validator_registry.hex()
 NODE = {"peerId": node(77).peer_id}
 MISTAKES: list[tuple[str, Any, str]] = [
@@ -151,7 +176,8 @@ MISTAKES: list[tuple[str, Any, str]] = [
     ("config.chainID", 1, "config.chainID: unknown key"),
     ("config.londonBlock", 5, "config.londonBlock: must be 0"),
     ("config.pragueTime", 1, "config.pragueTime: must be 0"),
-    ("config.osakaTime", 0, "config.osakaTime: this version ends at Prague"),
+    ("config.osakaTime", -1, "config.osakaTime: must be"),
+    ("config.bpo1Time", 0, "config.bpo1Time: this version ends at Osaka"),
     ("config.daoForkBlock", 0, "config.daoForkBlock: unknown key"),
     ("config.blobSchedule", {}, "config.blobSchedule: must hold Ethereum's values"),
     ("config", [], "config: must be an object, found []"),
@@ -245,6 +271,25 @@ def test_missing_keys_are_named(path: str) -> None:
     del place[last]
     with pytest.raises(ConfigError, match=f"^{path}: missing"):
         parse(document)
+
+
+def test_node_registry_holds_the_nodes_of_the_document() -> None:
+    """Nodes that were edited without their registry are refused; left out, it is written anew.
+
+    Kills: the registry of the document believed, or overwritten, without a comparison.
+    """
+    document = as_document(GENESIS)
+    document["qenex"]["nodes"].append(NODE)
+    place = "0x" + NODE_REGISTRY.hex()
+    with pytest.raises(ConfigError, match=f"{place}.storage: holds other nodes than qenex"):
+        parse(document)
+    del document["alloc"][place]
+    found = parse(document)
+    expected = node_registry_account(found.nodes, found.params.validator_registry)
+    assert found.alloc[NODE_REGISTRY] == expected
+    assert len(found.nodes) == len(GENESIS.nodes) + 1
+    with pytest.raises(ConfigError, match="the node registry stands here"):
+        parse(planted(f"alloc.{place}", {"balance": "0x1"}))
 
 
 def test_own_registry_code_is_trusted() -> None:

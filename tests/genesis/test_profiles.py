@@ -13,6 +13,7 @@ from genesis.predeploys import (
     registry_account,
 )
 from genesis.profiles import TEST_BALANCE, TEST_KEYS, TEST_MNEMONIC, TEST_PATH, localnet, single
+from p2p.keys import NodeKey
 from primitives.crypto.keccak import keccak
 from primitives.crypto.secp256k1 import PrivateKey
 from primitives.errors import ConfigError
@@ -21,12 +22,13 @@ from primitives.types import Address
 from primitives.validators import Validator, ValidatorSet
 from tests.contracts.chain import Chain
 
-NODE = NodeEntry("peer", (), Address(b"\x01" * 20), Role.VALIDATOR)
+PEER, OTHER = (NodeKey(bytes([seed]) * 32).peer_id for seed in (1, 2))
+NODE = NodeEntry(PEER, (), Address(b"\x01" * 20), Role.VALIDATOR)
 
 
 def test_localnet() -> None:
     """Ten accounts hold 10,000 QXC; blocks come every 250 ms, empty ones every 2 s."""
-    genesis = localnet([NODE, NodeEntry("other", (), Address(b"\x02" * 20))], timestamp=7)
+    genesis = localnet([NODE, NodeEntry(OTHER, (), Address(b"\x02" * 20))], timestamp=7)
     assert (genesis.params.block_period_ms, genesis.params.empty_block_period_ms) == (250, 2_000)
     assert len(TEST_KEYS) == 10
     assert all(genesis.alloc[each].balance == TEST_BALANCE == 10**22 for each in TEST_KEYS)
@@ -47,7 +49,7 @@ def test_single() -> None:
 def test_no_validator() -> None:
     """A network without validators is refused."""
     with pytest.raises(ConfigError, match="at least one"):
-        localnet([NodeEntry("peer")], timestamp=0)
+        localnet([NodeEntry(PEER)], timestamp=0)
 
 
 def test_test_accounts_belong_to_their_keys() -> None:
