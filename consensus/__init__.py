@@ -74,5 +74,6 @@ Crash safety
 
 Modules: `messages` and `signing` (formats), `certificate`, `proposer`, `votes` (counting within
 bounds), `algorithm` (rules), `core` (inputs, heights, restart), `events` (what goes in and out,
-and the ordering law), `evidence`, `wal`. Nothing here does I/O or knows the time.
+and the ordering law), `evidence`, `wal`, `lightclient` (what those may believe who execute
+nothing). Nothing here does I/O or knows the time.
 """

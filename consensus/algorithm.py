@@ -95,6 +95,7 @@ class Algorithm:
         """L1-L9: the variables of a height."""
         self._height = height
         self._validators = validators
+        self._powers = validators.powers
         self._schedule = schedule_of(validators)
         self._votes = HeightVotes(validators)
         self._round = ROUND_0
@@ -124,7 +125,8 @@ class Algorithm:
         self._step = Step.PROPOSE
         if round_ > 0 and self._signing:
             self._effects.append(Persist(Entered(self._height, round_)))
-        self._forget(round_)
+        if round_ > 0:
+            self._forget(round_)
         self._open_round()
 
     def _open_round(self) -> None:
@@ -227,21 +229,27 @@ class Algorithm:
 
     def _apply_rules(self) -> bool:
         """Apply the first rule that fits; answer whether one did."""
-        if self._step is Step.DECIDED:
+        if self._decided is not None:
             return False
         if (self._votes.precommit_quorums and self._decide()) or (self._may_jump and self._jump()):
             return True
-        if self._step is Step.WAIT:
+        step = self._step
+        if step is Step.WAIT:
             return False
         votes = self._votes.at(self._round)
-        if self._step is Step.PROPOSE:
+        if step is Step.PROPOSE:
             if votes.proposal is not None and self._prevote(votes):
                 return True
         elif votes.prevotes.quorum is not None and (
-            self._lock(votes) or self._precommit_nil(votes)
+            (not votes.quorum_seen and self._lock(votes)) or self._precommit_nil(votes)
         ):
             return True
-        return self._end_round(votes) or self._set_vote_timers(votes)
+        if votes.precommits.quorum == NIL:
+            self._end_round()
+            return True
+        if not votes.precommit_timer_set or (step is Step.PREVOTE and not votes.prevote_timer_set):
+            self._set_vote_timers(votes)
+        return False
 
     def _decide(self) -> bool:  # L49
         for round_, block_hash in sorted(self._votes.precommit_quorums.items()):
@@ -283,7 +291,7 @@ class Algorithm:
 
     def _lock(self, votes: RoundVotes) -> bool:  # L36
         block_hash = votes.prevotes.quorum
-        if votes.quorum_seen or block_hash not in self._blocks:
+        if block_hash is None or block_hash not in self._blocks:
             return False
         votes.quorum_seen = True
         is_locking = self._step is Step.PREVOTE
@@ -311,14 +319,11 @@ class Algorithm:
         self._vote(Kind.PRECOMMIT, NIL)
         return True
 
-    def _end_round(self, votes: RoundVotes) -> bool:
+    def _end_round(self) -> None:
         """A quorum of nil precommits: this round cannot decide any more."""
-        if votes.precommits.quorum != NIL:
-            return False
         self._start_round(Round(self._round + 1))
-        return True
 
-    def _set_vote_timers(self, votes: RoundVotes) -> bool:  # L34, L47
+    def _set_vote_timers(self, votes: RoundVotes) -> None:  # L34, L47
         heard = self._votes.has_quorum_of_any
         if (
             self._step is Step.PREVOTE
@@ -330,7 +335,6 @@ class Algorithm:
         if not votes.precommit_timer_set and heard(self._round, votes.precommits):
             votes.precommit_timer_set = True
             self._set_timer(TimerKind.PRECOMMIT, self._round)
-        return False
 
     # --- checks -----------------------------------------------------------------------------------
 

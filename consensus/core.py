@@ -124,11 +124,15 @@ class Consensus(Algorithm):
         Raises BrokenInvariant when the runtime breaks the rules of `consensus/events.py`, among
         them a commit that differs from what this core decided.
         """
-        ensure(self._ready or isinstance(event, Replayed), "the first input is Replayed")
         self._now_ms = now_ms
         effects = self._effects = []
-        self._has_changed = not isinstance(event, VoteReceived | ProposalReceived | Signed)
-        self._take(event)
+        if isinstance(event, VoteReceived) and self._ready:  # most of all inputs, by far
+            self._has_changed = False
+            self._receive(event.vote)
+        else:
+            ensure(self._ready or isinstance(event, Replayed), "the first input is Replayed")
+            self._has_changed = not isinstance(event, ProposalReceived | Signed)
+            self._take(event)
         if self._has_changed:
             while self._apply_rules():
                 pass
@@ -164,13 +168,14 @@ class Consensus(Algorithm):
         if message.height != self._height:
             self._receive_elsewhere(message)
             return
-        if self._step is Step.DECIDED or not self._is_in_order(message):
+        if self._decided is not None or not self._is_in_order(message):
             return
         if not self._votes.accepts(message, self._round):
             return
         known = self._votes.find(message)
         if known is not None:
-            self._receive_again(known, message)
+            if known is not message:
+                self._receive_again(known, message)
             return
         if not (verified or self._verify(message)):
             return
@@ -203,7 +208,7 @@ class Consensus(Algorithm):
 
     def _is_in_order(self, message: Message) -> bool:
         """Answer whether the validator named may send this at all."""
-        if message.validator not in self._validators or message.round < 0:
+        if message.validator not in self._powers or message.round < 0:
             return False
         if not isinstance(message, Proposal):
             return True
@@ -215,7 +220,7 @@ class Consensus(Algorithm):
 
     def _receive_elsewhere(self, message: Message) -> None:
         """Keep the next height's messages; tell that peers are ahead; ignore the past."""
-        if message.height < self._height or message.validator not in self._validators:
+        if message.height < self._height or message.validator not in self._powers:
             return
         is_next = message.height == self._height + 1
         if is_next and self._future.knows(message):
@@ -350,9 +355,12 @@ class Consensus(Algorithm):
             self._receive(message, verified=True)
 
     def _wait(self) -> None:
-        """Start round 0 when its time has come, else see to it that it will."""
+        """Start round 0 when its time has come, else see to it that it will.
+
+        A clock that went back may not make the wait longer than the period.
+        """
         period_ms = self._settings.block_period_ms if self._has_work else self._empty_wait_ms
-        delay_ms = self._wait_from_ms + period_ms - self._now_ms
+        delay_ms = min(self._wait_from_ms + period_ms - self._now_ms, period_ms)
         if delay_ms <= 0:
             self._start_round(ROUND_0)
         else:

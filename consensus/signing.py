@@ -41,13 +41,8 @@ Verify: TypeAlias = Callable[[Message | Claim], bool]
 
 def sign_digest(message: Message | Claim, chain_id: ChainId) -> Hash32:
     """Return the 32 bytes that the validator of `message` signs on chain `chain_id`."""
-    words = (
-        _DOMAINS[message.kind]
-        + chain_id.to_bytes(32, "big")
-        + message.height.to_bytes(32, "big")
-        + message.round.to_bytes(32, "big")
-        + message.block_hash
-    )
+    numbers = ((chain_id << 256 | message.height) << 256 | message.round).to_bytes(96, "big")
+    words = _DOMAINS[message.kind] + numbers + message.block_hash
     if isinstance(message, Vote):
         return keccak(words)
     claim = message if isinstance(message, Claim) else claim_of(message)

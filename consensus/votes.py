@@ -163,7 +163,8 @@ class HeightVotes:
         validator, round_ = message.validator, message.round
         if round_ > self._newest.get(validator, NO_POL):
             self._newest[validator] = round_
-            self._top = max(self._top, round_)
+            if round_ > self._top:
+                self._top = round_
         if round_ > current + ROUNDS_AHEAD_MAX:
             return
         votes = self.at(round_)
@@ -172,7 +173,11 @@ class HeightVotes:
             return
         tally = votes.tally(message.kind)
         tally.add(message, self._powers[validator], self._quorum_power)
-        if message.kind is Kind.PRECOMMIT and tally.quorum not in (None, ZERO_HASH):
+        if (
+            tally.quorum is not None
+            and message.kind is Kind.PRECOMMIT
+            and tally.quorum != ZERO_HASH
+        ):
             self.precommit_quorums[round_] = tally.quorum
 
     def jump_round(self) -> Round:

@@ -37,7 +37,7 @@ from consensus.messages import (
 from consensus.signing import sign_digest
 from primitives.codec import Item, as_bytes, as_uint, decode_list, encode, uint
 from primitives.errors import DoubleSignRefused, InvalidMessage, StoreCorrupt
-from primitives.types import Address, ChainId, Hash32, Height, Round
+from primitives.types import ZERO_HASH, Address, ChainId, Hash32, Height, Round
 
 RECORD_BYTES_MAX: Final = 2 * 1_048_576
 WATCH_HEIGHTS: Final = 2
@@ -186,6 +186,7 @@ class SignGuard:
         self._checkpoint: Checkpoint | None = None
         self._newest: tuple[int, int, int] = (0, 0, 0)
         self._digests: dict[tuple[int, int, int], Hash32] = {}
+        self._hashed: tuple[Message | None, Hash32] = (None, ZERO_HASH)
         for record in records:
             self.reserve(record)
 
@@ -203,7 +204,7 @@ class SignGuard:
 
     def permit(self, message: Message) -> None:
         """Return when `message` may be signed; raises DoubleSignRefused."""
-        if self._digests.get(_place(message)) != sign_digest(message, self._chain_id):
+        if self._digests.get(_place(message)) != self._digest(message):
             raise _refused("this digest was not reserved in the write-ahead log", message)
 
     def _advance(self, checkpoint: Checkpoint) -> None:
@@ -219,7 +220,7 @@ class SignGuard:
             raise _refused("nothing is signed below the checkpoint", message)
         if self._checkpoint.watch_left:
             raise _refused("this key must watch before it signs", message)
-        place, digest = _place(message), sign_digest(message, self._chain_id)
+        place, digest = _place(message), self._digest(message)
         if place <= self._newest:
             if self._digests.get(place) != digest:
                 raise _refused("another message was signed here, or a later one", message)
@@ -228,6 +229,12 @@ class SignGuard:
         self._digests[place] = digest
         if len(self._digests) > GUARD_DIGESTS_MAX:
             del self._digests[next(iter(self._digests))]
+
+    def _digest(self, message: Message) -> Hash32:
+        """Return the digest of `message`; the one hashed last, an intent, is about to be signed."""
+        if self._hashed[0] is not message:
+            self._hashed = message, sign_digest(message, self._chain_id)
+        return self._hashed[1]
 
 
 def _place(message: Message) -> tuple[int, int, int]:

@@ -449,3 +449,16 @@ def test_timeouts_grow_in_a_line_up_to_the_cap() -> None:
     waits = [timeout_ms(ConsensusTimes(), TimerKind.PROPOSE, Round(each)) for each in range(60)]
     assert waits[:3] == [500, 750, 1_000]
     assert max(waits) == waits[-1] == 10_000
+
+
+def test_clock_that_goes_back_cannot_stretch_a_wait() -> None:
+    """However far the clock jumps back while a height waits, it begins within one period.
+
+    Planted bug that this kills: a delay computed from the clock alone, so that a validator alone
+    stood still for ten minutes after its clock went back by ten.
+    """
+    bench = Bench(0, height=1)
+    bench.core.step(Committed(H1, BLOCK_A, VALIDATORS), 600_000)
+    effects = bench.core.step(WorkAvailable(), 0)
+    delays = [each.delay_ms for each in effects if isinstance(each, SetTimer)]
+    assert delays == [1_000]

@@ -6,51 +6,78 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from consensus.certificate import Certificate, check_certificate
-from consensus.messages import Claim, Kind, Message, Proposal
+from consensus.messages import NO_POL, Claim, Kind, Message, Proposal, Vote, claim_of
 from consensus.signing import sign_digest, verifier
-from primitives.crypto.keccak import keccak
 from primitives.crypto.secp256k1 import PrivateKey
 from primitives.errors import InvalidCertificate
-from primitives.types import ZERO_HASH, Address, ChainId, Hash32
+from primitives.types import ZERO_HASH, Address, ChainId, Hash32, Round
 from primitives.validators import ValidatorSet
 
 CHAIN_ID = ChainId(4_242)
 BLOCK_IS_VALID = b"good"
 BLOCK_IS_INVALID = b"evil"
+DRIFT_MS = 2_000
+"""A block whose time lies further ahead of a node's wall clock is not valid there, yet."""
 
-_Key: TypeAlias = tuple[Address, Kind, int, int, Hash32, int, bytes]
+_Place: TypeAlias = tuple[Address, Kind, int, int]
+_Key: TypeAlias = tuple[Address, Kind, int, int, Hash32, Round, bytes]
 
 
 class Violation(AssertionError):
     """An invariant broke: the seed that led here is a bug's address."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Block:
-    """A toy block: valid on its parent when its body starts with BLOCK_IS_VALID."""
+    """A toy block: valid on its parent when its body starts with BLOCK_IS_VALID.
+
+    `validators` decides the height after this block's.
+    """
 
     height: int
     parent: Hash32
     hash: Hash32
     body: bytes
+    time_ms: int
+    validators: ValidatorSet
 
 
 class Blocks:
-    """Every block that anybody ever built, by hash."""
+    """Every block that anybody ever built, by hash, and the genesis under ZERO_HASH."""
 
-    def __init__(self) -> None:
-        self._blocks: dict[Hash32, Block] = {}
+    def __init__(self, validators: ValidatorSet) -> None:
+        genesis = Block(0, ZERO_HASH, ZERO_HASH, b"", 0, validators)
+        self._blocks: dict[Hash32, Block] = {ZERO_HASH: genesis}
 
-    def build(self, height: int, parent: Hash32, *, is_valid: bool = True) -> Block:
-        """Return a new block on `parent`."""
-        number = (len(self._blocks) + 1).to_bytes(28, "big")
+    def build(
+        self,
+        height: int,
+        parent: Hash32,
+        time_ms: int,
+        validators: ValidatorSet,
+        *,
+        is_valid: bool = True,
+    ) -> Block:
+        """Return a new block on `parent`, not older than that."""
+        number = len(self._blocks).to_bytes(28, "big")
         body = (BLOCK_IS_VALID if is_valid else BLOCK_IS_INVALID) + number
-        block = Block(height, parent, Hash32(body), body)
+        known = self._blocks.get(parent)
+        if known is not None:
+            time_ms = max(time_ms, known.time_ms)
+        block = Block(height, parent, Hash32(body), body, time_ms, validators)
         self._blocks[block.hash] = block
         return block
 
+    def get(self, block_hash: Hash32) -> Block | None:
+        """Return a block, None when nobody built it."""
+        return self._blocks.get(block_hash)
+
+    def at(self, block_hash: Hash32) -> Block:
+        """Return a block that somebody built."""
+        return self._blocks[block_hash]
+
     def is_valid(self, block_hash: Hash32, body: bytes, height: int, parent: Hash32) -> bool:
-        """Answer as a node's execution would."""
+        """Answer as a node's execution would, whatever its clock says."""
         block = self._blocks.get(block_hash)
         return (
             block is not None
@@ -65,97 +92,99 @@ class Blocks:
         block = self._blocks.get(block_hash)
         return block is None or not block.body.startswith(BLOCK_IS_VALID)
 
-    def parent(self, block_hash: Hash32) -> Hash32:
-        """Return the parent of a block, zero when there is no such block."""
-        block = self._blocks.get(block_hash)
-        return ZERO_HASH if block is None else block.parent
-
 
 class Signatures:
     """Makes and checks signatures, and remembers each honest one for ever.
 
-    Fast ones are serial numbers in a registry: unforgeable in here, because only `sign` adds to
+    Fast ones are serial numbers in a registry: unforgeable in here, because only `signed` adds to
     it. Real ones are secp256k1.
     """
 
-    def __init__(self, addresses: list[Address], keys: dict[Address, PrivateKey] | None) -> None:
+    def __init__(self, keys: dict[Address, PrivateKey] | None) -> None:
         self.traitors: set[Address] = set()
         self.keys = keys
-        self._addresses = addresses
-        self._made: dict[_Key, bytes] = {}
-        self._by_signature: dict[bytes, _Key] = {}
-        self._honest: dict[tuple[Address, Kind, int, int], _Key] = {}
+        self._made: dict[_Key, Message] = {}
+        self._by_signature: dict[bytes, Message] = {}
+        self._honest: dict[_Place, _Key] = {}
         self._verify_real = verifier(CHAIN_ID)
 
-    def sign(self, message: Message) -> bytes:
-        """Return the signature of the validator that `message` names; watches for doubles."""
+    def signed(self, message: Message) -> Message:
+        """Return `message` with its validator's signature; watches for honest double ones."""
         key = _key(message)
-        if key[0] not in self.traitors:
-            place = key[:4]
-            if self._honest.setdefault(place, key) != key:
-                raise Violation(f"double sign by {key[0].hex()[:6]} at {place[1:]}")
-        if self.keys is not None:
-            return self.keys[message.validator].sign(sign_digest(message, CHAIN_ID))
         made = self._made.get(key)
-        if made is None:
-            made = self._made[key] = (len(self._made) + 1).to_bytes(65, "big")
-            self._by_signature[made] = key
+        if made is not None:
+            return made
+        if key[0] not in self.traitors and self._honest.setdefault(key[:4], key) != key:
+            raise Violation(f"double sign by {key[0].hex()[:6]} at {key[1:4]}")
+        if self.keys is None:
+            signature = (len(self._made) + 1).to_bytes(65, "big")
+        else:
+            signature = self.keys[message.validator].sign(sign_digest(message, CHAIN_ID))
+        made = self._made[key] = with_signature(message, signature)
+        self._by_signature[signature] = made
         return made
 
     def verify(self, message: Message | Claim) -> bool:
         """Answer whether the named validator made the signature of `message`."""
+        known = self._by_signature.get(message.signature)
+        if known is message:
+            return True
         if self.keys is not None:
             return self._verify_real(message)
-        key = self._by_signature.get(message.signature)
-        if key is None:
+        if known is None:
             return False
-        if isinstance(message, Claim):
-            body_hash = keccak(key[6]) if key[1] is Kind.PROPOSAL else ZERO_HASH
-            return key[:6] == _key_of_claim(message) and body_hash == message.body_hash
-        return key == _key(message)
+        return message == (claim_of(known) if isinstance(message, Claim) else known)
+
+
+def with_signature(message: Message, signature: bytes) -> Message:
+    """Return `message` with `signature` (dataclasses.replace, but quicker)."""
+    if isinstance(message, Proposal):
+        return Proposal(
+            message.height,
+            message.round,
+            message.pol_round,
+            message.block_hash,
+            message.body,
+            message.proposer,
+            signature,
+        )
+    return Vote(
+        message.kind,
+        message.height,
+        message.round,
+        message.block_hash,
+        message.validator,
+        signature,
+    )
 
 
 def _key(message: Message) -> _Key:
+    pol_round, body = NO_POL, b""
     if isinstance(message, Proposal):
-        return (
-            message.proposer,
-            Kind.PROPOSAL,
-            message.height,
-            message.round,
-            message.block_hash,
-            message.pol_round,
-            message.body,
-        )
+        pol_round, body = message.pol_round, message.body
     return (
         message.validator,
         message.kind,
         message.height,
         message.round,
         message.block_hash,
-        -1,
-        b"",
-    )
-
-
-def _key_of_claim(claim: Claim) -> tuple[Address, Kind, int, int, Hash32, int]:
-    return (
-        claim.validator,
-        claim.kind,
-        claim.height,
-        claim.round,
-        claim.block_hash,
-        claim.pol_round,
+        pol_round,
+        body,
     )
 
 
 class Ledger:
     """What the network has decided so far: one block per height, each with a good certificate."""
 
-    def __init__(self, validators: ValidatorSet, signatures: Signatures) -> None:
-        self.validators = validators
+    def __init__(self, blocks: Blocks, signatures: Signatures) -> None:
         self.decided: dict[int, Hash32] = {}
+        self._blocks = blocks
         self._signatures = signatures
         self._checked: set[Certificate] = set()
+
+    def validators(self, height: int) -> ValidatorSet:
+        """Return the set that decides `height`, as far as the network has decided below it."""
+        return self._blocks.at(self.decided.get(height - 1, ZERO_HASH)).validators
 
     def check_decision(self, certificate: Certificate) -> None:
         """Raise Violation unless `certificate` is good and agrees with the network."""
@@ -163,7 +192,10 @@ class Ledger:
             return
         try:
             check_certificate(
-                certificate, self.validators, CHAIN_ID, verify=self._signatures.verify
+                certificate,
+                self.validators(certificate.height),
+                CHAIN_ID,
+                verify=self._signatures.verify,
             )
         except InvalidCertificate as error:
             raise Violation(f"a decision without proof: {error}") from error

@@ -39,6 +39,22 @@ LINES = (
     "all nodes lost power",
     "first to decide cut off, the others stopped",
     "observer decided",
+    "log lost a rename",
+    "log kept later writes behind a hole",
+    "disk full: the node stopped",
+    "disk slow",
+    "sync failed: the node stopped",
+    "block refused: ahead of the wall clock",
+    "monotonic clock jumped",
+    "message delivered twice",
+    "validator set changed",
+    "validator left the set",
+    "validator came into the set",
+    "votes forged in another's name",
+    "messages held back and sent late",
+    "re-proposal without its prevotes",
+    "proposed two blocks for one round",
+    "flooded with far rounds and heights",
 )
 
 
@@ -113,9 +129,10 @@ class Covered(Consensus):
         self.seen["message kept for the next height"] += len(self._future) > before
 
     def _receive_again(self, known: Message, message: Message) -> None:
-        before = self._votes.size()
+        before, self._has_changed = self._has_changed, False
         super()._receive_again(known, message)
-        self.seen["second vote counted for a proposal's quorum"] += self._votes.size() > before
+        self.seen["second vote counted for a proposal's quorum"] += self._has_changed
+        self._has_changed = before or self._has_changed
 
     def _on_committed(self, event: Committed) -> None:
         was_watching = self._watch_left > 0

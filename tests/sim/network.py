@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from consensus.events import Input, ProposalReceived, VoteReceived
-from consensus.messages import Kind
+from consensus.events import EvidenceReceived, Input, ProposalReceived, VoteReceived
+from consensus.messages import Evidence, Kind, Message, Proposal
 from tests.sim.plan import Act, Fault
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ LOSS_MAX = 0.6
 DELAY_MS_MIN = 5
 DELAY_MS_MAX = 4_000
 DELAY_MS_HEALED = 50
+GRID_MS = 8
+"""Messages that reach a node within so long arrive together, as frames of one read do."""
 UNMUTE = 0.4
 """Share of the mutings that end the earlier ones."""
 
@@ -31,7 +33,7 @@ class Network:
         self.exile: set[int] = set()
         self._loss = 0.0
         self._double = 0.0
-        self._delay_ms = DELAY_MS_HEALED
+        self.delay_ms = DELAY_MS_HEALED
 
     def apply(self, fault: Fault) -> None:
         """Let one fault happen."""
@@ -51,7 +53,7 @@ class Network:
             case Act.LOSSY:
                 self._loss = fault.amount * LOSS_MAX
             case Act.SLOW:
-                self._delay_ms = int(DELAY_MS_MIN + fault.amount**2 * DELAY_MS_MAX)
+                self.delay_ms = int(DELAY_MS_MIN + fault.amount**2 * DELAY_MS_MAX)
             case Act.DOUBLE:
                 self._double = fault.amount * 0.3
             case Act.MUTE:
@@ -75,20 +77,54 @@ class Network:
                 self._muted |= {(each, kind): None for each in some}
         self._alone = {each for each in everyone if random.random() < 0.8}
 
+    def hush(self) -> None:
+        """Let one node miss some kinds of messages: it will know of no quorum."""
+        random = self._world.random
+        self._muted = {}
+        one = int(random.random() * len(self._world.nodes))
+        kinds = random.choice(
+            ((Kind.PROPOSAL,), (Kind.PREVOTE,), (Kind.PROPOSAL, Kind.PREVOTE), tuple(Kind))
+        )
+        self._muted = {(one, kind): None for kind in kinds}
+
+    def end_hush(self) -> None:
+        """Let all messages through again."""
+        self._muted = {}
+
     def heal(self) -> None:
         """End all faults of the links."""
         self._blocked, self._muted, self._alone, self.exile = set(), {}, set(), set()
         self._loss = self._double = 0.0
-        self._delay_ms = DELAY_MS_HEALED
+        self.delay_ms = DELAY_MS_HEALED
 
-    def broadcast(self, source: Node, event: Input) -> None:
+    def broadcast(self, source: Node, message: Message | Evidence) -> None:
         """Send to every other node."""
-        for target in self._world.nodes:
-            if target is not source:
-                self.send(source, target, event)
+        event = received(message)
+        self._world.messages += source.is_honest
+        world = self._world
+        if self._has_faults:
+            for target in world.nodes:
+                if target is not source and target.is_up:
+                    self._send(source, target, event)
+            return
+        random, delay_ms, now_ms = world.random.random, self.delay_ms, world.now_ms
+        for target in world.nodes:
+            if target is not source and target.is_up:
+                at_ms = now_ms + DELAY_MS_MIN + int(random() * delay_ms)
+                at_ms += -at_ms % GRID_MS
+                arriving = target.arriving.get(at_ms)
+                if arriving is not None:
+                    arriving.append(event)
+                else:
+                    target.arriving[at_ms] = [event]
+                    world.at(at_ms, target, target.arrive, at_ms)
 
-    def send(self, source: Node, target: Node, event: Input) -> None:
+    def send(self, source: Node, target: Node, message: Message | Evidence) -> None:
         """Send to one node, as the faults of the moment let it."""
+        if target.is_up:
+            self._send(source, target, received(message))
+
+    def _send(self, source: Node, target: Node, event: Input) -> None:
         if self._blocked and (source.index, target.index) in self._blocked:
             return
         if self.exile and (source.index in self.exile or target.index in self.exile):
@@ -100,7 +136,12 @@ class Network:
             return
         self._deliver(target, event, random())
         if self._double and random() < self._double:
+            self._world.seen["message delivered twice"] += 1
             self._deliver(target, event, random())
+
+    @property
+    def _has_faults(self) -> bool:
+        return bool(self._blocked or self.exile or self._muted or self._loss or self._double)
 
     def reachable(self, node: Node) -> list[Node]:
         """Return the running nodes with which `node` has a link in both directions."""
@@ -118,8 +159,14 @@ class Network:
 
     def _deliver(self, target: Node, event: Input, chance: float) -> None:
         world = self._world
-        delay_ms = DELAY_MS_MIN + int(chance * self._delay_ms)
-        world.at(world.now_ms + delay_ms, target.receive, (target.life, event))
+        at_ms = world.now_ms + DELAY_MS_MIN + int(chance * self.delay_ms)
+        at_ms += -at_ms % GRID_MS
+        arriving = target.arriving.get(at_ms)
+        if arriving is not None:
+            arriving.append(event)
+        else:
+            target.arriving[at_ms] = [event]
+            world.at(at_ms, target, target.arrive, at_ms)
 
     def _is_muted(self, target: int, event: Input) -> bool:
         match event:
@@ -127,3 +174,12 @@ class Network:
                 return (target, message.kind) in self._muted
             case _:
                 return False
+
+
+def received(message: Message | Evidence) -> Input:
+    """Return the input that a peer makes of `message`."""
+    if isinstance(message, Proposal):
+        return ProposalReceived(message)
+    if isinstance(message, Evidence):
+        return EvidenceReceived(message)
+    return VoteReceived(message)

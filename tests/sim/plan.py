@@ -15,6 +15,7 @@ class Traitor(Enum):
     NONE = "none"
     FORGER = "forger"
     TWIN = "twin"
+    FLOODER = "flooder"
 
 
 class Act(Enum):
@@ -28,10 +29,17 @@ class Act(Enum):
     DOUBLE = "double"
     MUTE = "mute"
     SHUFFLE = "shuffle"
+    KILL = "kill"
     CRASH = "crash"
     RESTART = "restart"
     POWER_CUT = "power-cut"
     WIPE = "wipe"
+    DISK_FULL = "disk-full"
+    DISK_FREE = "disk-free"
+    DISK_SLOW = "disk-slow"
+    SYNC_FAILS = "sync-fails"
+    CLOCK_STEP = "clock-step"
+    CLOCK_JUMP = "clock-jump"
 
 
 SLOW_TIMES = ConsensusTimes(timeout_max_ms=4_000)
@@ -43,6 +51,28 @@ QUICK_TIMES = ConsensusTimes(
     rebroadcast_ms=400,
 )
 """Timeouts near the delays of a good network: many rounds, many locks."""
+LONG = 0.1
+"""Share of the schedules that are long enough for locks to be taken, moved and lost."""
+
+_WEIGHTS = {
+    Act.SPLIT: 4,
+    Act.ONE_WAY: 2,
+    Act.LOSSY: 3,
+    Act.SLOW: 2,
+    Act.DOUBLE: 2,
+    Act.MUTE: 9,
+    Act.KILL: 2,
+    Act.CRASH: 4,
+    Act.POWER_CUT: 2,
+    Act.WIPE: 1,
+    Act.DISK_FULL: 1,
+    Act.DISK_SLOW: 1,
+    Act.SYNC_FAILS: 1,
+    Act.CLOCK_STEP: 2,
+    Act.CLOCK_JUMP: 1,
+}
+_ACTS, _ACT_WEIGHTS = tuple(_WEIGHTS), tuple(_WEIGHTS.values())
+_ONE_NODE = frozenset({Act.KILL, Act.CRASH, Act.WIPE, Act.DISK_FULL, Act.SYNC_FAILS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,67 +97,69 @@ class Plan:
     block_period_ms: int
     empty_block_period_ms: int
     fsync_ms_max: int
-    has_bytes_log: bool
+    clock_rates: tuple[float, ...]
+    """How long each validator's timers take, as a share of what they should."""
+    set_changes: float
+    """Share of the blocks that change the validator set."""
     faults: tuple[Fault, ...]
     times: ConsensusTimes
     ambush_ms: int
-    """From this time on, the first node to decide is cut off, and the others lose power."""
+    """From this time on one node hears less; the first to decide is cut off, others lose power."""
+    work: float = 0.6
+    """How often transactions wait when a block is committed."""
 
 
 def draw(random: Random, validators: int) -> Plan:
     """Return a random plan for a network of `validators`."""
-    heal_ms = random.randint(1_500, 6_000)
+    is_long = random.random() < LONG
+    heal_ms = random.randint(2_500, 6_000) if is_long else random.randint(500, 2_500)
     traitor = Traitor.NONE
     if validators >= 4:
-        traitor = random.choices(list(Traitor), weights=(6, 2, 1))[0]
-    observers = int(random.random() < 0.1)
+        traitor = random.choices(list(Traitor), weights=(30, 9, 5, 1))[0]
     powers = (1,) * validators
     if validators >= 4 and random.random() < 0.1:
         powers = tuple(random.randint(1, 3) for _ in range(validators))
-    can_wipe = traitor is Traitor.NONE and len(set(powers)) == 1
-    faults = _faults(random, validators, heal_ms, can_wipe=can_wipe)
+    is_siege = validators >= 4 and random.random() < 0.15
+    is_even = traitor is Traitor.NONE and len(set(powers)) == 1
+    faults = () if is_siege else _faults(random, validators, heal_ms, can_wipe=is_even)
+    has_wipe = any(each.act is Act.WIPE for each in faults)
+    can_change = validators >= 4 and not has_wipe and random.random() < 0.25
+    if is_siege and not is_long:
+        heal_ms = random.randint(1_200, 3_000)
     return Plan(
         validators=validators,
         powers=powers,
-        observers=observers,
+        observers=int(random.random() < 0.1),
         traitor=traitor,
         heal_ms=heal_ms,
-        block_period_ms=random.choice((100, 300, 1_000)),
-        empty_block_period_ms=random.choice((300, 1_000, 2_000)),
-        fsync_ms_max=random.choice((1, 5, 50)),
-        has_bytes_log=random.random() < 0.1,
+        block_period_ms=100 if is_siege else random.choice((100, 300, 1_000)),
+        empty_block_period_ms=300 if is_siege else random.choice((300, 1_000, 2_000)),
+        fsync_ms_max=random.choice((0, 10, 100)),
+        clock_rates=tuple(random.choice((1.0, 1.0, 0.8, 1.25)) for _ in range(validators)),
+        set_changes=random.choice((0.3, 0.8)) if can_change else 0.0,
         faults=faults,
-        ambush_ms=random.randint(0, heal_ms) if random.random() < 0.3 else heal_ms,
-        times=random.choice((SLOW_TIMES, QUICK_TIMES)),
+        ambush_ms=random.randint(0, heal_ms // 3)
+        if is_siege or random.random() < 0.25
+        else heal_ms,
+        times=QUICK_TIMES if is_siege or is_long else random.choice((SLOW_TIMES, QUICK_TIMES)),
     )
 
 
 def _faults(random: Random, validators: int, heal_ms: int, *, can_wipe: bool) -> tuple[Fault, ...]:
-    faults = []
-    everyone = list(range(validators))
+    faults: list[Fault] = []
+    everyone = range(validators)
     for _ in range(random.randint(1, 8)):
         at_ms = random.randint(0, heal_ms)
-        act = random.choices(
-            (Act.SPLIT, Act.ONE_WAY, Act.LOSSY, Act.SLOW, Act.DOUBLE, Act.MUTE, Act.CRASH,
-             Act.POWER_CUT, Act.WIPE),
-            weights=(4, 2, 3, 2, 1, 9, 5, 2, 1),
-        )[0]  # fmt: skip
+        act = random.choices(_ACTS, weights=_ACT_WEIGHTS)[0]
         if act is Act.WIPE:
             if not can_wipe or validators < 4:
                 continue
             can_wipe = False
         some = tuple(sorted(random.sample(everyone, random.randint(1, validators))))
-        amount = random.random()
-        faults.append(Fault(at_ms, act, some, amount))
-        if act in (Act.SPLIT, Act.ONE_WAY):
-            faults.append(Fault(at_ms + random.randint(100, 2_500), Act.JOIN))
-        elif act in (Act.CRASH, Act.WIPE):
-            faults[-1] = Fault(at_ms, act, some[:1], amount)
-            faults.append(Fault(at_ms + random.randint(1, 2_000), Act.RESTART, some[:1]))
-        elif act is Act.POWER_CUT:
-            faults += [
-                Fault(at_ms + random.randint(1, 1_500), Act.RESTART, (each,)) for each in everyone
-            ]
+        if act in _ONE_NODE:
+            some = some[:1]
+        faults.append(Fault(at_ms, act, some, random.random()))
+        faults += _end(random, faults[-1], everyone)
     if random.random() < 0.5:
         at_ms = random.randint(0, 1_000)
         density = random.uniform(0.2, 0.6)
@@ -136,3 +168,25 @@ def _faults(random: Random, validators: int, heal_ms: int, *, can_wipe: bool) ->
             at_ms += random.randint(50, 400)
     faults.sort(key=lambda fault: fault.at_ms)
     return tuple(fault for fault in faults if fault.at_ms < heal_ms)
+
+
+def _end(random: Random, fault: Fault, everyone: range) -> list[Fault]:
+    """Return what ends a fault, in its time."""
+    match fault.act:
+        case Act.SPLIT | Act.ONE_WAY:
+            return [Fault(fault.at_ms + random.randint(100, 2_500), Act.JOIN)]
+        case Act.KILL | Act.CRASH | Act.WIPE | Act.SYNC_FAILS:
+            return [Fault(fault.at_ms + random.randint(1, 2_000), Act.RESTART, fault.nodes)]
+        case Act.DISK_FULL:
+            free_ms = fault.at_ms + random.randint(100, 2_000)
+            return [
+                Fault(free_ms, Act.DISK_FREE, fault.nodes),
+                Fault(free_ms + random.randint(1, 500), Act.RESTART, fault.nodes),
+            ]
+        case Act.POWER_CUT:
+            return [
+                Fault(fault.at_ms + random.randint(1, 1_500), Act.RESTART, (each,))
+                for each in everyone
+            ]
+        case _:
+            return []
