@@ -1,6 +1,7 @@
-"""Measure a network on this machine: `python -m scripts.bench network [--json]`.
+"""Measure on this machine: `python -m scripts.bench network|engine|state [--json]`.
 
-Starts a local network in an empty folder and measures three things, then stops it:
+`engine` is `scripts.bench_engine`, `state` is `scripts.bench_state`. `network` starts a local
+network in an empty folder, measures three things and stops it:
 
 - latency: a transfer is sent to an idle network, and the clock stops when its receipt is there;
   the pause before each send is drawn anew, so that sends meet every point of the block period;
@@ -34,6 +35,7 @@ import psutil
 
 from genesis.profiles import TEST_KEYS
 from primitives.crypto.secp256k1 import PrivateKey
+from scripts import bench_engine, bench_state
 from scripts.load import (
     Flow,
     LoadError,
@@ -310,7 +312,7 @@ def report(result: dict[str, Any]) -> Iterator[str]:
 def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="network")
+    commands = parser.add_subparsers(required=True, metavar="network|engine|state")
     command = commands.add_parser("network", help="latency, throughput and memory of a localnet")
     command.add_argument("--validators", type=int, default=4)
     command.add_argument("--sends", type=int, default=200, help="latency sends; 0 leaves it out")
@@ -322,15 +324,21 @@ def main() -> None:
     command.add_argument("--in-flight", type=int, default=4_000, help="most not yet in a block")
     command.add_argument("--seed", type=int, default=1, help="of the pauses")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
+    command.set_defaults(run=bench_network, report=report)
+    bench_engine.add_command(commands)
+    state = commands.add_parser("state", help="blocks, memory and restart as the state grows")
+    bench_state.add_options(state)
+    state.add_argument("--json", action="store_true", help="print the figures as JSON")
+    state.set_defaults(run=bench_state.bench_state, report=bench_state.report)
     options = parser.parse_args()
     try:
-        result = bench_network(options)
+        result = options.run(options)
     except LoadError as error:
         sys.exit(f"bench: {error}")
     if options.json:
         print(json.dumps(result, indent=2))
     else:
-        print("\n".join(report(result)))
+        print("\n".join(options.report(result)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Run the official Ethereum state tests against an engine: `python -m scripts.vectors`.
+"""Run the official Ethereum state tests: `python -m scripts.vectors [FOLDER ...]`.
 
 Each case executes one signed transaction on a given state in a given block and knows the state
 root and the hash of the logs afterwards, or that the transaction must be refused. Roots come from
-our own trie. Blob transactions are counted as skipped: no QENEX chain takes them.
-
-The folder of vectors is named by QENEX_VECTORS or --vectors; it holds state-tests/<set>/*.json.
+our own trie. A FOLDER holds GeneralStateTests files (*.json), at any depth; without one the
+folder state-tests of QENEX_VECTORS is taken. Forks that the engine does not have are counted and
+left out. The last line is "N passed, M failed"; the exit code is 1 when a case failed or none ran.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,25 +23,54 @@ from typing import Any, Final
 from primitives.account import GenesisAccount
 from primitives.codec import Item, encode
 from primitives.crypto.keccak import keccak
-from primitives.errors import InvalidTransaction, UnsupportedType
+from primitives.errors import InvalidTransaction
 from primitives.keyvalue import MemoryStore
 from primitives.receipt import Log
-from primitives.transaction import Transaction, decode_transaction
-from primitives.types import Address, ChainId, Gas, Hash32, Height, Nonce, Wei
+from primitives.transaction import PUBLIC, Transaction, decode_transaction
+from primitives.types import ZERO_HASH, Address, ChainId, Gas, Hash32, Height, Nonce, Wei
 from vm.engine import BlockContext, Engine, Execution
-from vm.pyevm.engine import PyEvmEngine
+from vm.fees import excess_blob_gas
+from vm.forks import BLOBS, BlobSchedule, Fork, Rules
+from vm.pyevm.engine import ENGINES, make_engine
 from vm.state.store import StateStore, genesis_changes
 
-SETS: Final = ("static", "eest", "osaka")
-BLOB_TYPE: Final = 3
 SLOWEST_SHOWN: Final = 5
+FORKS: Final[Mapping[str, Fork]] = {
+    "Frontier": Fork.FRONTIER,
+    "Homestead": Fork.HOMESTEAD,
+    "EIP150": Fork.TANGERINE_WHISTLE,
+    "TangerineWhistle": Fork.TANGERINE_WHISTLE,
+    "EIP158": Fork.SPURIOUS_DRAGON,
+    "SpuriousDragon": Fork.SPURIOUS_DRAGON,
+    "Byzantium": Fork.BYZANTIUM,
+    "Constantinople": Fork.CONSTANTINOPLE,
+    "ConstantinopleFix": Fork.PETERSBURG,
+    "Petersburg": Fork.PETERSBURG,
+    "Istanbul": Fork.ISTANBUL,
+    "MuirGlacier": Fork.MUIR_GLACIER,
+    "Berlin": Fork.BERLIN,
+    "London": Fork.LONDON,
+    "ArrowGlacier": Fork.ARROW_GLACIER,
+    "GrayGlacier": Fork.GRAY_GLACIER,
+    "Merge": Fork.PARIS,
+    "Paris": Fork.PARIS,
+    "Shanghai": Fork.SHANGHAI,
+    "Cancun": Fork.CANCUN,
+    "Prague": Fork.PRAGUE,
+    "Osaka": Fork.OSAKA,
+    "BPO1": Fork.BPO1,
+    "BPO2": Fork.BPO2,
+}
+"""The names of forks in the tests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One transaction of one state test on one fork."""
+    """One transaction of one state test on one fork; `rules` None where we lack the fork."""
 
     name: str
+    fork: str
+    rules: Rules | None
     environment: Mapping[str, str]
     before: Mapping[str, Any]
     chain_id: ChainId
@@ -53,7 +82,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a case: "passed", "failed" or "skipped", and why."""
+    """What came of a case: "passed", "failed" or "left out", and why."""
 
     name: str
     outcome: str
@@ -61,30 +90,53 @@ class Verdict:
     seconds: float
 
 
-def load_cases(folder: Path, fork: str, sets: tuple[str, ...] = SETS) -> Iterator[Case]:
-    """Yield every case of `fork` below `folder`, in a fixed order."""
-    for name in sets:
-        for path in sorted((folder / name).glob("*.json")):
-            for title, test in json.loads(path.read_text()).items():
-                yield from _cases_of(f"{name}/{path.name}::{title}", test, fork)
+def load_cases(folders: Iterable[Path], fork: str = "") -> Iterator[Case]:
+    """Yield every case below `folders`, of one `fork` if it is given, in a fixed order."""
+    for folder in folders:
+        paths = [folder] if folder.is_file() else sorted(folder.rglob("*.json"))
+        for path in paths:
+            place = path.name if path == folder else path.relative_to(folder)
+            tests = json.loads(path.read_text())
+            for title, test in tests.items() if isinstance(tests, dict) else ():
+                if isinstance(test, dict) and "post" in test and "env" in test:
+                    yield from _cases_of(f"{place}::{title}", test, fork)
 
 
-def _cases_of(name: str, test: Mapping[str, Any], fork: str) -> Iterator[Case]:
-    for index, post in enumerate(test["post"].get(fork, ())):
-        yield Case(
-            name=f"{name}#{index}",
-            environment=test["env"],
-            before=test["pre"],
-            chain_id=ChainId(_number(test["config"]["chainid"])),
-            raw=_bytes(post["txbytes"]),
-            state_root=Hash32(_bytes(post["hash"])),
-            logs_hash=Hash32(_bytes(post["logs"])),
-            must_fail=post.get("expectException"),
-        )
+def _cases_of(name: str, test: Mapping[str, Any], only: str) -> Iterator[Case]:
+    config = test.get("config", {})
+    for fork, posts in test["post"].items():
+        if only and fork.lower() != only.lower():
+            continue
+        for index, post in enumerate(posts):
+            yield Case(
+                name=f"{name}[{fork}]#{index}",
+                fork=fork,
+                rules=_rules(fork, config),
+                environment=test["env"],
+                before=test["pre"],
+                chain_id=ChainId(_number(config.get("chainid", "0x1"))),
+                raw=_bytes(post["txbytes"]),
+                state_root=Hash32(_bytes(post["hash"])),
+                logs_hash=Hash32(_bytes(post["logs"])),
+                must_fail=post.get("expectException"),
+            )
+
+
+def _rules(name: str, config: Mapping[str, Any]) -> Rules | None:
+    fork = FORKS.get(name)
+    if fork is None or fork < Fork.CANCUN:
+        return None if fork is None else Rules(fork)
+    entry = config.get("blobSchedule", {}).get(name)
+    if entry is None:
+        return Rules(fork, BLOBS[fork])
+    target, most, fraction = (
+        _number(entry[key]) for key in ("target", "max", "baseFeeUpdateFraction")
+    )
+    return Rules(fork, BlobSchedule(target, most, fraction))
 
 
 def _number(text: str) -> int:
-    return int(text, 16)
+    return int(text, 0)
 
 
 def _bytes(text: str) -> bytes:
@@ -104,20 +156,43 @@ def allocation(before: Mapping[str, Any]) -> dict[Address, GenesisAccount]:
     }
 
 
-def block_context(case: Case) -> BlockContext:
-    """Return the block that a case runs in."""
+def block_context(case: Case, rules: Rules) -> BlockContext:
+    """Return the block that a case runs in: its transaction alone, no system contracts.
+
+    Under proof of work the fee recipient gets a reward of nothing, which touches it.
+    """
     env = case.environment
+    fee_recipient = Address(_bytes(env["currentCoinbase"]))
+
+    def number(key: str) -> int:
+        return _number(env.get(key, "0x0"))
+
     return BlockContext(
-        height=Height(_number(env["currentNumber"])),
-        timestamp=_number(env["currentTimestamp"]),
-        coinbase=Address(_bytes(env["currentCoinbase"])),
-        gas_limit=Gas(_number(env["currentGasLimit"])),
-        base_fee=Wei(_number(env["currentBaseFee"])),
-        mix_hash=Hash32(_number(env["currentRandom"]).to_bytes(32, "big")),
+        height=Height(number("currentNumber")),
+        timestamp=number("currentTimestamp"),
+        coinbase=fee_recipient,
+        gas_limit=Gas(number("currentGasLimit")),
+        base_fee=Wei(number("currentBaseFee") if rules.fork >= Fork.LONDON else 0),
+        mix_hash=Hash32(number("currentRandom").to_bytes(32, "big")),
         chain_id=case.chain_id,
         block_hash=lambda height: keccak(str(height).encode()),
-        excess_blob_gas=Gas(_number(env["currentExcessBlobGas"])),
+        excess_blob_gas=_excess(env, rules),
+        parent_beacon_block_root=ZERO_HASH,
+        rules=rules,
+        difficulty=number("currentDifficulty") if rules.fork < Fork.PARIS else 0,
+        system_calls=False,
+        credits=((fee_recipient, Wei(0)),) if rules.fork < Fork.PARIS else (),
     )
+
+
+def _excess(env: Mapping[str, str], rules: Rules) -> Gas:
+    if "currentExcessBlobGas" in env:
+        return Gas(_number(env["currentExcessBlobGas"]))
+    parent = [
+        _number(env.get(key, "0x0"))
+        for key in ("parentExcessBlobGas", "parentBlobGasUsed", "parentBaseFee")
+    ]
+    return excess_blob_gas(Gas(parent[0]), Gas(parent[1]), Wei(parent[2]), rules)
 
 
 def hash_of_logs(logs: list[Log]) -> Hash32:
@@ -134,17 +209,17 @@ def judge(case: Case, engine: Engine) -> Verdict:
 
 
 def _judge(case: Case, engine: Engine) -> tuple[str, str]:
-    if case.raw[0] == BLOB_TYPE:
-        return _judge_blob(case)
+    if case.rules is None:
+        return "left out", f"no fork {case.fork}"
     try:
-        tx = decode_transaction(case.raw)
+        tx = decode_transaction(case.raw, PUBLIC)
     except InvalidTransaction as error:
         return _judge_refusal(case, error)
     store = MemoryStore()
-    before = StateStore(store).compute(genesis_changes(allocation(case.before)))
-    store.write(before.writes, sync=False)
+    alloc = genesis_changes(allocation(case.before), keeps_empty=True)
+    store.write(StateStore(store).compute(alloc).writes, sync=False)
     try:
-        execution = _execute(case, engine, store, tx)
+        execution = _execute(engine, block_context(case, case.rules), store, tx)
     except InvalidTransaction as error:
         return _judge_refusal(case, error)
     if case.must_fail:
@@ -152,17 +227,10 @@ def _judge(case: Case, engine: Engine) -> tuple[str, str]:
     return _compare(case, StateStore(store), execution)
 
 
-def _execute(case: Case, engine: Engine, store: MemoryStore, tx: Transaction) -> Execution:
-    reader = StateStore(store).reader()
-    return engine.execute(reader, block_context(case), [tx], skip_invalid=False)
-
-
-def _judge_blob(case: Case) -> tuple[str, str]:
-    try:
-        decode_transaction(case.raw)
-    except UnsupportedType:
-        return "skipped", "blob transaction"
-    return "failed", "a blob transaction was decoded"
+def _execute(
+    engine: Engine, context: BlockContext, store: MemoryStore, tx: Transaction
+) -> Execution:
+    return engine.execute(StateStore(store).reader(), context, [tx], skip_invalid=False)
 
 
 def _judge_refusal(case: Case, error: InvalidTransaction) -> tuple[str, str]:
@@ -181,37 +249,49 @@ def _compare(case: Case, state: StateStore, execution: Execution) -> tuple[str, 
     return "passed", ""
 
 
-def main() -> int:
-    """Run the vectors that the command line names; return 1 when one fails."""
-    parser = argparse.ArgumentParser(description="Run official state tests.")
-    parser.add_argument("--fork", default="Prague")
-    parser.add_argument("--match", default="", help="only cases whose name contains this")
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.vectors", description="Run official state tests."
+    )
+    parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="*.json inside")
+    parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
+    parser.add_argument("--fork", default="", help="only cases of this fork, such as Osaka")
+    parser.add_argument("-k", default="", dest="match", help="only cases whose name contains this")
     parser.add_argument("--every", type=int, default=1, help="only every n-th case")
-    parser.add_argument("--vectors", default=os.environ.get("QENEX_VECTORS"))
+    parser.add_argument("--list-failures", action="store_true", help="name each case that fails")
     chosen = parser.parse_args()
-    if not chosen.vectors:
-        parser.error("set QENEX_VECTORS or --vectors to the folder of public vectors")
-    folder = Path(chosen.vectors) / "state-tests"
-    cases = [c for c in load_cases(folder, chosen.fork) if chosen.match in c.name]
-    engine = PyEvmEngine(allow_unprotected=True)
+    root = os.environ.get("QENEX_VECTORS")
+    if not chosen.folders and not root:
+        parser.error("name a FOLDER, or set QENEX_VECTORS to the folder of public vectors")
+    chosen.folders = chosen.folders or [Path(str(root)) / "state-tests"]
+    for folder in chosen.folders:
+        if not folder.exists():
+            parser.error(f"{folder} does not exist")
+    return chosen
+
+
+def main() -> int:
+    """Run the vectors that the command line names; return 1 when one fails or none ran."""
+    chosen = _arguments()
+    engine = make_engine(chosen.engine, allow_unprotected=True)
+    cases = [c for c in load_cases(chosen.folders, chosen.fork) if chosen.match in c.name]
     verdicts = []
     for case in cases[:: chosen.every]:
         verdict = judge(case, engine)
         verdicts.append(verdict)
-        if verdict.outcome == "failed":
+        if verdict.outcome == "failed" and chosen.list_failures:
             print(f"FAILED {verdict.name}\n       {verdict.why}", flush=True)
-    return _report(chosen.fork, verdicts)
+    return _report(verdicts)
 
 
-def _report(fork: str, verdicts: list[Verdict]) -> int:
+def _report(verdicts: list[Verdict]) -> int:
     for verdict in sorted(verdicts, key=lambda v: -v.seconds)[:SLOWEST_SHOWN]:
         print(f"{verdict.seconds:7.2f} s  {verdict.name}")
+    for why, count in Counter(v.why for v in verdicts if v.outcome == "left out").items():
+        print(f"{count} left out: {why}")
     counts = Counter(verdict.outcome for verdict in verdicts)
-    seconds = sum(verdict.seconds for verdict in verdicts)
-    print(
-        f"{fork}: {counts['passed']} passed, {counts['failed']} failed, "
-        f"{counts['skipped']} skipped (blob transactions) in {seconds:.1f} s of CPU"
-    )
+    print(f"{sum(verdict.seconds for verdict in verdicts):.1f} s of CPU")
+    print(f"{counts['passed']} passed, {counts['failed']} failed")
     return int(counts["failed"] > 0 or not counts["passed"])
 
 

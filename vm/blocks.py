@@ -18,18 +18,18 @@ always answers, so this keeps a chain with a foreign registry deciding rather th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
 from primitives.account import GenesisAccount
-from primitives.block import Block, Header
+from primitives.block import Block, Header, encode_block
 from primitives.crypto.keccak import keccak
 from primitives.errors import Fatal, InvalidBlock, InvalidTransaction, ensure
 from primitives.keyvalue import KeyValueReader, MemoryStore
-from primitives.params import BLOCK_TRANSACTIONS_MAX, ChainParams
+from primitives.params import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, ChainParams
 from primitives.receipt import EMPTY_BLOOM, Receipt, encode_receipt, join_blooms
 from primitives.transaction import Transaction
 from primitives.types import (
@@ -45,6 +45,7 @@ from primitives.types import (
 from primitives.validators import ValidatorSet
 from vm.engine import BlockContext, Engine, Execution
 from vm.fees import base_fee
+from vm.forks import Fork, rules_at
 from vm.registry import RegistryUnreadable, read_validators
 from vm.state.layered import LayeredState
 from vm.state.memory import MemoryState
@@ -78,6 +79,12 @@ FIELDS_AFTER: Final = (
     "extra_data",
 )
 """Header fields that execution decides."""
+
+FRAME_BYTES: Final = 1_024
+"""Room for a block's header and the prefixes of its lists."""
+
+PREFIX_BYTES: Final = 5
+"""Room for what stands before an encoded transaction of at most TRANSACTION_BYTES_MAX."""
 
 BlockHash = Callable[[Height], Hash32 | None]
 Refused = tuple[tuple[Transaction, InvalidTransaction], ...]
@@ -124,6 +131,8 @@ class BlockExecutor:
         self._check_validators(parent, validators)
         draft = self._draft(parent, fee_recipient, max(timestamp, parent.timestamp))
         context = block_context(draft, self._params, block_hash)
+        if context.rules.fork >= Fork.OSAKA:
+            transactions = _fitting(transactions, BLOCK_BYTES_MAX - FRAME_BYTES)
         execution = self._engine.execute(
             StateStore(store).reader(),
             context,
@@ -159,6 +168,8 @@ class BlockExecutor:
         _check_count(BLOCK_TRANSACTIONS_MAX, len(block.transactions), "too many transactions")
         self._check_validators(parent, validators)
         context = block_context(header, self._params, block_hash)
+        if context.rules.fork >= Fork.OSAKA:
+            _check_size(block)
         execution = self._engine.execute(
             StateStore(store).reader(), context, block.transactions, skip_invalid=False
         )
@@ -274,7 +285,28 @@ def block_context(header: Header, params: ChainParams, block_hash: BlockHash) ->
         chain_id=params.chain_id,
         block_hash=block_hash,
         parent_beacon_block_root=header.parent_beacon_block_root,
+        rules=rules_at(params, header.timestamp),
     )
+
+
+def _fitting(transactions: Iterable[Transaction], room_bytes: int) -> Iterator[Transaction]:
+    """Yield from the front what fits into a block's encoding. Source: EIP-7934."""
+    for tx in transactions:
+        room_bytes -= len(tx.raw) + PREFIX_BYTES
+        if room_bytes < 0:
+            return
+        yield tx
+
+
+def _check_size(block: Block) -> None:
+    size = len(encode_block(block))
+    if size > BLOCK_BYTES_MAX:
+        raise InvalidBlock(
+            f"block RLP-encoded size exceeds maximum: {size} > {BLOCK_BYTES_MAX}",
+            field="size",
+            expected=BLOCK_BYTES_MAX,
+            found=size,
+        )
 
 
 def _check_fields(header: Header, expected: Header, names: Iterable[str]) -> None:

@@ -11,8 +11,8 @@ has its own overlay. Error words are geth's, because wallets and libraries match
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from primitives.errors import Invalid, InvalidTransaction, Rejected
@@ -27,9 +27,12 @@ from primitives.types import (
     Gas,
     Hash32,
     Height,
+    Nonce,
     Wei,
 )
+from vm.forks import PRAGUE, Rules
 from vm.state.changes import ChangeSet, StateReader
+from vm.trace.requests import TraceRequest
 
 REVERTED: Final = "execution reverted"
 OUT_OF_GAS: Final = "out of gas"
@@ -52,10 +55,18 @@ _PANICS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class BlockContext:
-    """What the EVM can see of the block that it runs in.
+    """What the EVM can see of the block that it runs in, and what the block does besides.
 
     `coinbase` is the header's fee recipient. `block_hash` answers for the last 256 heights before
-    `height` and gives None for all others.
+    `height` and gives None for all others. `difficulty` is seen before the merge, `mix_hash` after
+    it. Without `system_calls` the transactions stand alone, as in the official state tests.
+
+    `credits` are paid out of nothing after the transactions: withdrawals (EIP-4895) or, under
+    proof of work, rewards. `root_of` gives the state root after a change set; it is asked after
+    each transaction before Byzantium, whose receipts hold that root.
+
+    The last two are for calls with overrides: a blob base fee in place of the one that
+    `excess_blob_gas` gives, and for addresses whose precompile is another one's, or none.
     """
 
     height: Height
@@ -68,6 +79,13 @@ class BlockContext:
     block_hash: Callable[[Height], Hash32 | None]
     excess_blob_gas: Gas = GAS_ZERO
     parent_beacon_block_root: Hash32 = ZERO_HASH
+    rules: Rules = PRAGUE
+    difficulty: int = 0
+    system_calls: bool = True
+    credits: tuple[tuple[Address, Wei], ...] = ()
+    root_of: Callable[[ChangeSet], Hash32] | None = None
+    blob_base_fee: Wei | None = None
+    moved_precompiles: Mapping[Address, Address | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +125,8 @@ class Execution:
     """A list of transactions, executed: who got in, what it left behind, who was refused.
 
     `gas_used_each` and `created` run parallel to `transactions`; `created` holds the address of a
-    contract made by a successful creation transaction.
+    contract made by a successful creation transaction. `requests` are those of the block to the
+    consensus layer, each a type byte and its data (EIP-7685).
     """
 
     transactions: tuple[Transaction, ...]
@@ -117,6 +136,46 @@ class Execution:
     rejected: tuple[tuple[Transaction, InvalidTransaction], ...]
     gas_used_each: tuple[Gas, ...]
     created: tuple[Address | None, ...]
+    requests: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedCall:
+    """A call in a simulated block; None where the engine fills in what a sender would.
+
+    With `gas_price` it becomes a legacy transaction, otherwise one of EIP-1559.
+    """
+
+    sender: Address
+    to: Address | None
+    data: bytes = b""
+    value: Wei = WEI_ZERO
+    gas: Gas | None = None
+    nonce: Nonce | None = None
+    gas_price: Wei | None = None
+    max_fee_per_gas: Wei = WEI_ZERO
+    max_priority_fee_per_gas: Wei = WEI_ZERO
+    access_list: AccessList = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """A simulated block's execution; the tuples run parallel to its calls.
+
+    `transactions` are unsigned, their signature is zero. `logs` are those to show, each with its
+    index in the block, and with transfers if they were wanted; receipts have real logs only.
+    """
+
+    transactions: tuple[Transaction, ...]
+    results: tuple[CallResult, ...]
+    receipts: tuple[Receipt, ...]
+    logs: tuple[tuple[tuple[Log, int], ...], ...]
+    changes: ChangeSet
+    gas_used: Gas
+
+
+class SimulatedGasLimit(Rejected):
+    """A call of a simulated block does not fit into the block's gas."""
 
 
 class ExecutionFailed(Invalid):
@@ -168,6 +227,75 @@ class Engine(Protocol):
         """
         ...
 
+    def trace(
+        self,
+        state: StateReader,
+        context: BlockContext,
+        transactions: Iterable[Transaction],
+        request: TraceRequest,
+        *,
+        index: int | None = None,
+        block_hash: Hash32 | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> tuple[object, ...]:
+        """Replay a block's `transactions` on its parent's `state` and return their traces.
+
+        A trace is a JSON value in the shape of `request`. With `index` only that transaction is
+        traced, and those after it do not run. The transactions must be those of a block that is
+        valid on `state`. Raises ExecutionStopped and TraceTooLarge; there is no partial result.
+        """
+        ...
+
+    def trace_call(
+        self,
+        state: StateReader,
+        context: BlockContext,
+        call: Call,
+        request: TraceRequest,
+        *,
+        stop: Callable[[], bool] | None = None,
+    ) -> object:
+        """Run one message as `call` does and return its trace; raises as `call` and `trace` do."""
+        ...
+
+    def access_list(
+        self,
+        state: StateReader,
+        context: BlockContext,
+        call: Call,
+        *,
+        stop: Callable[[], bool] | None = None,
+    ) -> tuple[AccessList, CallResult]:
+        """Return the access list that `call` needs, and the result of the call with that list.
+
+        The call is run with the list found so far until it finds no more. Sender, recipient and
+        precompiles are left out. Raises as `call` does.
+        """
+        ...
+
+    def simulate(
+        self,
+        state: StateReader,
+        context: BlockContext,
+        calls: Sequence[SimulatedCall],
+        *,
+        validate: bool,
+        transfers: bool,
+        gas_max: Gas,
+        stop: Callable[[], bool] | None = None,
+    ) -> Simulation:
+        """Run `calls` one after another as the block of `context`, and return all that follows.
+
+        With `validate` nonces and fees must be right, as in a real block; whether the sender has
+        code is not asked. `transfers` adds a log for each movement of ether. All calls together
+        may use `gas_max`. Raises InvalidTransaction, SimulatedGasLimit, ExecutionStopped.
+        """
+        ...
+
+    def precompiles(self, context: BlockContext) -> frozenset[Address]:
+        """Return the addresses that hold a precompile in the block of `context`."""
+        ...
+
     def estimate(
         self,
         state: StateReader,
@@ -189,8 +317,13 @@ def revert_message(output: bytes) -> str:
 
     Understands `Error(string)` and `Panic(uint256)`. Source: geth, accounts/abi UnpackRevert.
     """
-    reason = _reason(output[:4], output[4:])
+    reason = revert_reason(output)
     return REVERTED if reason is None else f"{REVERTED}: {reason}"
+
+
+def revert_reason(output: bytes) -> str | None:
+    """Return the reason in revert data, or None where it has none that is understood."""
+    return _reason(output[:4], output[4:])
 
 
 def _reason(selector: bytes, body: bytes) -> str | None:

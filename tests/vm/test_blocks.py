@@ -53,7 +53,15 @@ from tests.vm.support import (
     signed,
     validator_set,
 )
-from vm.blocks import FIELDS_AFTER, FIELDS_BEFORE, BlockExecutor, Executed, Refused
+from vm.blocks import (
+    FIELDS_AFTER,
+    FIELDS_BEFORE,
+    FRAME_BYTES,
+    PREFIX_BYTES,
+    BlockExecutor,
+    Executed,
+    Refused,
+)
 from vm.state.store import StateStore
 
 EXECUTOR = BlockExecutor(ENGINE, PARAMS)
@@ -409,3 +417,48 @@ def test_the_validators_must_be_those_of_the_parent() -> None:
     chain.blocks[-1] = replace(chain.blocks[-1], validators=validator_set(3))
     with pytest.raises(BrokenInvariant):
         chain.build()
+
+
+OSAKA_PARAMS = replace(PARAMS, osaka_time=START + 10)
+CLZ_OF_ONE = bytes.fromhex("60011e5f5500")
+"""SSTORE slot 0 = CLZ(1), STOP: an invalid instruction before Osaka."""
+
+
+def osaka_block(timestamp: int, *transactions: Transaction) -> Executed:
+    executor = BlockExecutor(ENGINE, OSAKA_PARAMS)
+    alloc = allocation(SET) | {DAVE: account(code=CLZ_OF_ONE)}
+    start = executor.genesis(alloc, timestamp=START)
+    store = MemoryStore()
+    store.write(start.update.writes, sync=False)
+    options: dict[str, Any] = {"validators": SET, "block_hash": lambda _: None}
+    built, _ = executor.build(
+        store,
+        start.block.header,
+        fee_recipient=COINBASE,
+        timestamp=timestamp,
+        transactions=transactions,
+        **options,
+    )
+    again = executor.execute(store, start.block.header, built.block, now=None, **options)
+    assert again == built
+    return built
+
+
+@pytest.mark.parametrize(("offset", "status"), [(9, 0), (10, 1)])
+def test_osaka_begins_with_its_timestamp(offset: int, status: int) -> None:
+    """The first block at or above `osaka_time` has CLZ. Kills: rules by the parent's timestamp."""
+    built = osaka_block(START + offset, signed(to=DAVE, value=0, gas=100_000))
+    assert [receipt.status for receipt in built.receipts] == [status]
+
+
+def test_a_block_in_osaka_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """EIP-7934: building stops below the limit, executing refuses above it; Prague has none."""
+    txs = [signed(nonce=nonce) for nonce in range(3)]
+    size = len(txs[0].raw) + PREFIX_BYTES
+    monkeypatch.setattr("vm.blocks.BLOCK_BYTES_MAX", FRAME_BYTES + 2 * size)
+    assert len(osaka_block(START + 10, *txs).block.transactions) == 2
+    assert len(osaka_block(START, *txs).block.transactions) == 3
+    monkeypatch.setattr("vm.blocks.BLOCK_BYTES_MAX", 700)
+    monkeypatch.setattr("vm.blocks.FRAME_BYTES", 0)
+    with pytest.raises(InvalidBlock, match="size exceeds maximum"):
+        osaka_block(START + 10, *txs)

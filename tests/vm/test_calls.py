@@ -96,7 +96,7 @@ def test_calls_change_nothing() -> None:
         (reverting(b"\1\2\3"), "execution reverted"),
         (b"\xfe", "invalid opcode: INVALID"),
         (b"\x5f\x50\xef", "invalid opcode: opcode 0xef not defined"),
-        (b"\x50", "stack underflow"),
+        (b"\x50", "stack underflow (0 <=> 1)"),
         (b"\x60\x03\x56", "invalid jump destination"),
         (bytes.fromhex("5b5f5f56"), "stack limit reached 1024 (1023)"),
         (bytes.fromhex("60016001 5f3e".replace(" ", "")), "return data out of bounds"),

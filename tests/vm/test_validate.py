@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 
 from primitives.account import Account
+from primitives.crypto.secp256k1 import HALF_ORDER
 from primitives.errors import (
+    BadBlobs,
+    BadSignature,
     EmptyAuthorizations,
     FeeTooLow,
     GasLimitExceeded,
@@ -23,10 +26,12 @@ from primitives.errors import (
 )
 from primitives.params import ChainParams
 from primitives.transaction import Transaction
-from primitives.types import UINT64_MAX, Address, Gas, Nonce, Wei
+from primitives.types import UINT64_MAX, Address, Gas, Hash32, Nonce, Wei
 from tests.vm.support import ALICE, BOB, CHAIN, GWEI, KEYS, PARAMS, authorization, signed
+from vm.forks import BLOBS, OSAKA, PRAGUE, Fork, Rules
 from vm.validate import (
     INITCODE_BYTES_MAX,
+    TRANSACTION_GAS_MAX,
     check_against_state,
     check_static,
     checksum,
@@ -181,6 +186,101 @@ def test_chain_and_limit_come_from_the_parameters() -> None:
     small = ChainParams(chain_id=CHAIN, gas_limit=Gas(20_999))
     with pytest.raises(GasLimitExceeded):
         check_static(TX, small)
+
+
+@pytest.mark.parametrize(
+    ("kind", "since"),
+    [(0, Fork.SPURIOUS_DRAGON), (1, Fork.BERLIN), (2, Fork.LONDON), (4, Fork.PRAGUE)],
+)
+def test_each_type_is_taken_from_its_fork_on(kind: int, since: Fork) -> None:
+    """Protected legacy transactions came with EIP-155, the others with types of their own."""
+    one = (authorization(KEYS[1], BOB),) if kind == 4 else ()
+    tx = signed(kind=kind, gas=200_000, authorizations=one)
+    for fork in Fork:
+        if fork >= since:
+            check_static(tx, PARAMS, rules=Rules(fork))
+        else:
+            refused(tx, WrongChain if kind == 0 else UnsupportedType, rules=Rules(fork))
+
+
+def test_a_signature_with_high_s_was_good_in_frontier_only() -> None:
+    """EIP-2. The decoder lets one through only in the form for public chains."""
+    tx = replace(signed(kind=0, chain_id=None), s=HALF_ORDER + 1)
+    check_static(tx, PARAMS, rules=Rules(Fork.FRONTIER), allow_unprotected=True)
+    for fork in (Fork.HOMESTEAD, Fork.PRAGUE):
+        refused(tx, BadSignature, rules=Rules(fork), allow_unprotected=True)
+
+
+def test_intrinsic_gas_by_fork() -> None:
+    """EIP-2 prices creation, EIP-2028 makes data cheaper, EIP-3860 prices initcode."""
+    tx = signed(to=None, data=b"\1" * 32, gas=100_000)
+    wanted = {
+        Fork.FRONTIER: 21_000 + 32 * 68,
+        Fork.HOMESTEAD: 53_000 + 32 * 68,
+        Fork.ISTANBUL: 53_000 + 32 * 16,
+        Fork.SHANGHAI: 53_000 + 32 * 16 + 2,
+        Fork.OSAKA: 53_000 + 32 * 16 + 2,
+    }
+    assert {fork: intrinsic_gas(tx, fork=fork) for fork in wanted} == wanted
+    assert floor_gas(b"\1", Fork.CANCUN) == 0
+    assert floor_gas(b"\1", Fork.PRAGUE) == 21_040
+
+
+def test_initcode_and_gas_limits_by_fork() -> None:
+    """EIP-3860 from Shanghai, EIP-7825 from Osaka; from both sides."""
+    most = signed(to=None, data=bytes(INITCODE_BYTES_MAX), gas=5_000_000)
+    over = signed(to=None, data=bytes(INITCODE_BYTES_MAX + 1), gas=5_000_000)
+    for tx, fork in ((most, Fork.OSAKA), (over, Fork.PARIS)):
+        check_static(tx, PARAMS, rules=Rules(fork))
+    refused(over, InitcodeTooLarge, rules=Rules(Fork.SHANGHAI))
+    wide = replace(PARAMS, gas_limit=Gas(TRANSACTION_GAS_MAX + 1))
+    check_static(signed(gas=TRANSACTION_GAS_MAX), wide, rules=OSAKA)
+    check_static(signed(gas=TRANSACTION_GAS_MAX + 1), wide)
+    with pytest.raises(GasLimitExceeded, match="transaction gas limit too high"):
+        check_static(signed(gas=TRANSACTION_GAS_MAX + 1), wide, rules=OSAKA)
+
+
+def blob(count: int, version: int = 1, **changes: Any) -> Transaction:
+    hashes = tuple(Hash32(bytes([version]) + bytes([i]) * 31) for i in range(count))
+    return replace(TX, type=3, blob_hashes=hashes, max_fee_per_blob_gas=Wei(5), **changes)
+
+
+def test_blob_rules() -> None:
+    """EIP-4844: at least one, hashes of version 1, no more than the block takes; EIP-7594: six.
+
+    A chain without a blob schedule, as ours are, takes none at all.
+    """
+    prague = Rules(Fork.PRAGUE, BLOBS[Fork.PRAGUE])
+    check_static(blob(1), PARAMS, rules=prague)
+    check_static(blob(9), PARAMS, rules=prague)
+    refused(blob(10), BadBlobs, rules=prague)
+    refused(blob(0), BadBlobs, rules=prague)
+    refused(blob(1, version=2), BadBlobs, rules=prague)
+    refused(blob(7), BadBlobs, rules=Rules(Fork.CANCUN, BLOBS[Fork.CANCUN]))
+    osaka = Rules(Fork.BPO2, BLOBS[Fork.BPO2])
+    check_static(blob(6), PARAMS, rules=osaka)
+    refused(blob(7), BadBlobs, rules=osaka)
+    for rules in (PRAGUE, OSAKA, Rules(Fork.SHANGHAI, BLOBS[Fork.CANCUN])):
+        refused(blob(1), UnsupportedType, rules=rules)
+
+
+def test_blobs_must_be_paid() -> None:
+    """The cap covers the price, and the balance covers gas and blob gas at their caps."""
+    cost = TX.gas * TX.max_fee_per_gas + TX.value + 2 * 131_072 * 5
+    rich = Account(balance=Wei(cost))
+    check_against_state(blob(2), rich, b"", Wei(0), blob_fee=Wei(5))
+    with pytest.raises(FeeTooLow, match="max fee per blob gas less than block blob gas fee"):
+        check_against_state(blob(2), rich, b"", Wei(0), blob_fee=Wei(6))
+    with pytest.raises(InsufficientFunds):
+        check_against_state(blob(2), Account(balance=Wei(cost - 1)), b"", Wei(0))
+
+
+def test_a_delegation_is_code_before_prague() -> None:
+    """EIP-3607 holds for it until EIP-7702."""
+    rich = Account(balance=Wei(COST))
+    check_against_state(TX, rich, DELEGATION, Wei(0), fork=Fork.PRAGUE)
+    with pytest.raises(SenderNotEOA):
+        check_against_state(TX, rich, DELEGATION, Wei(0), fork=Fork.CANCUN)
 
 
 COST = TX.gas * TX.max_fee_per_gas + TX.value

@@ -3,6 +3,8 @@
 py-evm is subclassed, never patched or forked, and imported only in this folder. `state` puts our
 overlay where py-evm keeps its account database; `computation` runs messages, mends what py-evm
 gets wrong and leaves out its debug strings; `transition` charges, runs and settles one
-transaction; `engine` fulfils `vm.engine.Engine`. Validation is `vm.validate`: py-evm's own accepts
-transactions that must be refused. Rules: Prague, without blobs.
+transaction; `compile` turns hot code into Python; `shadow` compares two engines; `engine` fulfils
+`vm.engine.Engine`; `tracing` reports to a tracer what runs, and `simulating` runs the calls of a
+simulated block. Validation is `vm.validate`: py-evm's own accepts transactions that must be
+refused. Rules: those of the block's fork.
 """

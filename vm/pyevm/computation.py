@@ -21,10 +21,12 @@ from eth.exceptions import (
     VMError,
 )
 from eth.vm import opcode_values
+from eth.vm.computation import BaseComputation
 from eth.vm.forks.prague.computation import PragueComputation
 from eth_typing import Address as EthAddress
 
 from vm.engine import ExecutionStopped
+from vm.pyevm.code import AnalysedCode
 from vm.pyevm.modexp import modexp
 
 CODE_BYTES_MAX: Final = 24_576
@@ -56,6 +58,14 @@ class Computation(PragueComputation):
 
     opcodes = _opcodes()
     _precompiles = _PRECOMPILES
+
+    def __init__(
+        self, state: StateAPI, message: MessageAPI, transaction_context: TransactionContextAPI
+    ) -> None:
+        # Past py-evm's class for Shanghai, which warms the coinbase in every frame of every fork
+        # from there on; `vm.pyevm.transition` does so once, for the forks that want it.
+        BaseComputation.__init__(self, state, message, transaction_context)
+        self.code = AnalysedCode(message.code)
 
     @classmethod
     def consume_initcode_gas_cost(cls, computation: ComputationAPI) -> None:
@@ -124,22 +134,12 @@ class Computation(PragueComputation):
         state.set_code(message.storage_address, code)
 
 
-def _stoppable(jump: Callable[..., Any]) -> Callable[..., Any]:
+def stoppable_opcode(jump: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the opcode `jump`, asking its state's `stop` first."""
+
     def jump_unless_stopped(computation: Any) -> None:
         if computation.state.stop():
             raise ExecutionStopped("execution aborted")
         jump(computation=computation)
 
     return jump_unless_stopped
-
-
-_STOPPABLE_OPCODES: Final = {
-    **Computation.opcodes,
-    **{code: _stoppable(Computation.opcodes[code]) for code in JUMPS},
-}
-
-
-class StoppableComputation(Computation):
-    """Asks its state's `stop` at each jump; no code runs long without jumps or calls."""
-
-    opcodes = _STOPPABLE_OPCODES

@@ -6,18 +6,13 @@ limit above 10,000, which py-evm sets when it is imported. Threads with smaller 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, TypeAlias
 
-from eth.vm.forks.cancun.constants import BEACON_ROOTS_ADDRESS
-from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
-from eth.vm.forks.prague.constants import HISTORY_STORAGE_ADDRESS
-from eth.vm.message import Message
-from eth_typing import Address as EthAddress
-
 from primitives.account import Account
 from primitives.errors import (
+    ConfigError,
     FeeTooLow,
     GasLimitExceeded,
     InsufficientFunds,
@@ -26,25 +21,42 @@ from primitives.errors import (
 )
 from primitives.params import ChainParams
 from primitives.receipt import Receipt, bloom_of
-from primitives.transaction import Transaction
-from primitives.types import EMPTY_CODE_HASH, Address, Gas, Height, Wei
+from primitives.transaction import AccessList, Transaction
+from primitives.types import EMPTY_CODE_HASH, Address, Gas, Hash32, Wei
 from vm.engine import (
     OUT_OF_GAS,
     REVERTED,
     BlockContext,
     Call,
     CallResult,
+    Engine,
     Execution,
     ExecutionFailed,
     ExecutionReverted,
+    ExecutionStopped,
+    SimulatedCall,
+    Simulation,
     revert_message,
 )
-from vm.pyevm.state import State
+from vm.fees import BLOB_GAS, blob_base_fee
+from vm.forks import Fork
+from vm.pyevm.errors import STACK_UNDERFLOW
+from vm.pyevm.forks.system import begin_block, end_block
+from vm.pyevm.shadow import Dump, ShadowEngine
+from vm.pyevm.simulating import BlockSimulation
+from vm.pyevm.state import INTERPRETED, PLAIN, TUNED, State, Tuning
+from vm.pyevm.tracing import run_traced, trace_transactions
 from vm.pyevm.transition import Outcome, order_of, order_of_call, run
 from vm.state.changes import StateReader
+from vm.state.memory import MemoryState
 from vm.state.overlay import Overlay
+from vm.trace.access import AccessListTracer, in_order
+from vm.trace.build import tracer_of
+from vm.trace.hooks import Budget, Tracer
+from vm.trace.requests import Place, TraceRequest
 from vm.validate import (
     GAS_BASE,
+    TRANSACTION_GAS_MAX,
     check_against_state,
     check_funds,
     check_gas_covers,
@@ -53,22 +65,21 @@ from vm.validate import (
     checksum,
 )
 
-SYSTEM_ADDRESS: Final = EthAddress(bytes.fromhex("fffffffffffffffffffffffffffffffffffffffe"))
-SYSTEM_GAS: Final = 30_000_000
 Stop: TypeAlias = Callable[[], bool]
 ESTIMATE_ERROR_RATIO: Final = 0.015
 CALL_STIPEND: Final = 2_300
 
 
 class PyEvmEngine:
-    """Executes by py-evm's opcodes with Prague rules.
+    """Executes by py-evm's opcodes under the rules of each block's context.
 
     `allow_unprotected` lets legacy transactions without a chain id in: official state tests have
-    them, our networks do not.
+    them, our networks do not. `tuning` says what it does for speed; results are the same.
     """
 
-    def __init__(self, *, allow_unprotected: bool = False) -> None:
+    def __init__(self, *, allow_unprotected: bool = False, tuning: Tuning = TUNED) -> None:
         self._allow_unprotected = allow_unprotected
+        self._tuning = tuning
 
     def execute(
         self,
@@ -80,7 +91,7 @@ class PyEvmEngine:
         stop: Stop | None = None,
     ) -> Execution:
         """Run `transactions` in order on `state`. See `Engine.execute`."""
-        block = _BlockRun(state, context, self._allow_unprotected)
+        block = _BlockRun(state, context, self._allow_unprotected, self._tuning)
         for tx in transactions:
             if (stop is not None and stop()) or block.is_full:
                 break
@@ -103,15 +114,86 @@ class PyEvmEngine:
         stop: Stop | None = None,
     ) -> CallResult:
         """Run one message and forget its changes. See `Engine.call`."""
-        outcome = _Caller(state, context, call, stop).run(call.gas or context.gas_limit)
-        return CallResult(
-            success=outcome.error is None,
-            output=outcome.output,
-            gas_used=outcome.gas_used,
-            error=outcome.error,
-            logs=outcome.logs,
-            gas_refunded=outcome.gas_refunded,
+        outcome = _Caller(state, context, call, stop, self._tuning).run(
+            call.gas or context.gas_limit
         )
+        return _call_result(outcome)
+
+    def trace(
+        self,
+        state: StateReader,
+        context: BlockContext,
+        transactions: Iterable[Transaction],
+        request: TraceRequest,
+        *,
+        index: int | None = None,
+        block_hash: Hash32 | None = None,
+        stop: Stop | None = None,
+    ) -> tuple[object, ...]:
+        """Replay `transactions` and return their traces. See `Engine.trace`."""
+        overlay = Overlay(state, keeps_empty=context.rules.keeps_empty)
+        block = State(overlay, context, tuning=self._tuning)
+        begin_block(block, context)
+        return trace_transactions(
+            block, transactions, request, index=index, block_hash=block_hash, stop=stop
+        )
+
+    def trace_call(
+        self,
+        state: StateReader,
+        context: BlockContext,
+        call: Call,
+        request: TraceRequest,
+        *,
+        stop: Stop | None = None,
+    ) -> object:
+        """Run one message and return its trace. See `Engine.trace_call`."""
+        tracer = tracer_of(request, Place(context.height), Budget())
+        caller = _Caller(state, context, call, stop, self._tuning)
+        caller.run(call.gas or context.gas_limit, tracer)
+        return tracer.result()
+
+    def access_list(
+        self,
+        state: StateReader,
+        context: BlockContext,
+        call: Call,
+        *,
+        stop: Stop | None = None,
+    ) -> tuple[AccessList, CallResult]:
+        """Return what `call` touches. See `Engine.access_list`."""
+        while stop is None or not stop():
+            tracer = AccessListTracer(Budget(), call.access_list)
+            caller = _Caller(state, context, call, stop, self._tuning)
+            outcome = caller.run(call.gas or context.gas_limit, tracer)
+            found = tracer.access_list()
+            if found == in_order(call.access_list):
+                return found, _call_result(outcome)
+            call = replace(call, access_list=found)
+        raise ExecutionStopped("execution aborted")
+
+    def simulate(
+        self,
+        state: StateReader,
+        context: BlockContext,
+        calls: Sequence[SimulatedCall],
+        *,
+        validate: bool,
+        transfers: bool,
+        gas_max: Gas,
+        stop: Stop | None = None,
+    ) -> Simulation:
+        """Run `calls` as one block. See `Engine.simulate`."""
+        overlay = Overlay(state, keeps_empty=context.rules.keeps_empty)
+        block = State(overlay, context, tuning=self._tuning)
+        begin_block(block, context)
+        simulation = BlockSimulation(block, validate=validate, transfers=transfers, gas_max=gas_max)
+        return simulation.run(calls, stop)
+
+    def precompiles(self, context: BlockContext) -> frozenset[Address]:
+        """Return the addresses of the precompiles. See `Engine.precompiles`."""
+        state = State(Overlay(MemoryState()), context)
+        return frozenset(map(Address, state.computation_class.get_precompiles()))
 
     def estimate(
         self,
@@ -126,7 +208,7 @@ class PyEvmEngine:
         Source: geth, eth/gasestimator. Starts at the least that the first run used, probes the
         likely answer first, and stops within 1.5 %.
         """
-        caller = _Caller(state, context, call, stop)
+        caller = _Caller(state, context, call, stop, self._tuning)
         high = caller.ceiling()
         if caller.is_plain() and caller.suffices(Gas(GAS_BASE)):
             return Gas(GAS_BASE)
@@ -153,22 +235,42 @@ class PyEvmEngine:
         return high
 
 
+def _call_result(outcome: Outcome) -> CallResult:
+    return CallResult(
+        success=outcome.error is None,
+        output=outcome.output,
+        gas_used=outcome.gas_used,
+        error=outcome.error,
+        logs=outcome.logs,
+        gas_refunded=outcome.gas_refunded,
+    )
+
+
 class _BlockRun:
     """A block in the making: the overlay and what has been included so far."""
 
-    def __init__(self, reader: StateReader, context: BlockContext, allow_unprotected: bool) -> None:
+    def __init__(
+        self,
+        reader: StateReader,
+        context: BlockContext,
+        allow_unprotected: bool,
+        tuning: Tuning,
+    ) -> None:
         self._context = context
         self._params = ChainParams(chain_id=context.chain_id, gas_limit=context.gas_limit)
         self._allow_unprotected = allow_unprotected
-        self._overlay = Overlay(reader)
-        self._state = State(self._overlay, context)
+        self._rules = context.rules
+        self._overlay = Overlay(reader, keeps_empty=self._rules.keeps_empty)
+        self._state = State(self._overlay, context, tuning=tuning)
         self._gas_used = 0
+        self._blobs_left = 0 if self._rules.blobs is None else self._rules.blobs.maximum
+        self._blob_fee = blob_base_fee(context.excess_blob_gas, self._rules.blobs)
         self._transactions: list[Transaction] = []
         self._receipts: list[Receipt] = []
         self._gas_used_each: list[Gas] = []
         self._created: list[Address | None] = []
         self.rejected: list[tuple[Transaction, InvalidTransaction]] = []
-        _run_system_calls(self._state, context)
+        begin_block(self._state, context)
 
     @property
     def is_full(self) -> bool:
@@ -181,17 +283,29 @@ class _BlockRun:
 
     def check(self, tx: Transaction) -> None:
         """Raise the InvalidTransaction that `tx` deserves as the block's next."""
-        check_static(tx, self._params, allow_unprotected=self._allow_unprotected)
+        check_static(tx, self._params, rules=self._rules, allow_unprotected=self._allow_unprotected)
         if tx.gas > self._gas_left:
             raise GasLimitExceeded("gas limit reached", gas=tx.gas, limit=self._gas_left)
-        account = self._overlay.account(tx.sender)
-        code = self._overlay.get_code(tx.sender)
-        check_against_state(tx, account, code, self._context.base_fee)
+        if len(tx.blob_hashes) > self._blobs_left:
+            raise GasLimitExceeded(
+                "blob gas limit reached",
+                gas=len(tx.blob_hashes) * BLOB_GAS,
+                limit=self._blobs_left * BLOB_GAS,
+            )
+        check_against_state(
+            tx,
+            self._overlay.account(tx.sender),
+            self._overlay.get_code(tx.sender),
+            self._context.base_fee,
+            fork=self._rules.fork,
+            blob_fee=self._blob_fee,
+        )
 
     def include(self, tx: Transaction) -> None:
         """Run a checked transaction and write its receipt."""
-        outcome = run(self._state, order_of(tx, self._context.base_fee))
+        outcome = run(self._state, order_of(tx, self._context.base_fee, self._blob_fee))
         self._gas_used += outcome.gas_used
+        self._blobs_left -= len(tx.blob_hashes)
         self._transactions.append(tx)
         self._gas_used_each.append(outcome.gas_used)
         self._created.append(outcome.created)
@@ -202,11 +316,20 @@ class _BlockRun:
                 cumulative_gas_used=Gas(self._gas_used),
                 logs=outcome.logs,
                 bloom=bloom_of(outcome.logs),
+                state_root=self._root(),
             )
         )
 
+    def _root(self) -> Hash32 | None:
+        """Return the state root of now, where receipts hold it (before EIP-658)."""
+        root_of = self._context.root_of
+        if root_of is None or self._rules.fork >= Fork.BYZANTIUM:
+            return None
+        return root_of(self._overlay.changes())
+
     def result(self) -> Execution:
-        """Return the block's execution."""
+        """End the block and return its execution."""
+        requests = end_block(self._state, self._context, self._receipts)
         return Execution(
             transactions=tuple(self._transactions),
             receipts=tuple(self._receipts),
@@ -215,43 +338,33 @@ class _BlockRun:
             rejected=tuple(self.rejected),
             gas_used_each=tuple(self._gas_used_each),
             created=tuple(self._created),
+            requests=requests,
         )
-
-
-def _run_system_calls(state: State, context: BlockContext) -> None:
-    """Keep the parent's hash and beacon root where their contracts are (EIP-2935, EIP-4788)."""
-    parent_hash = context.block_hash(Height(context.height - 1)) if context.height else None
-    if parent_hash is not None:
-        _system_call(state, EthAddress(HISTORY_STORAGE_ADDRESS), parent_hash)
-    _system_call(state, EthAddress(BEACON_ROOTS_ADDRESS), context.parent_beacon_block_root)
-
-
-def _system_call(state: State, to: EthAddress, data: bytes) -> None:
-    """Call a system contract, if it exists; its failure changes nothing."""
-    code = state.get_code(to)
-    if code:
-        message = Message(SYSTEM_GAS, to, SYSTEM_ADDRESS, 0, data, code)
-        context = CancunTransactionContext(gas_price=0, origin=SYSTEM_ADDRESS)
-        state.computation_class.apply_message(state, message, context)
-        state.overlay.finish_transaction()
 
 
 class _Caller:
     """Runs one call as often as needed, each time on an overlay of its own."""
 
     def __init__(
-        self, reader: StateReader, context: BlockContext, call: Call, stop: Stop | None
+        self,
+        reader: StateReader,
+        context: BlockContext,
+        call: Call,
+        stop: Stop | None,
+        tuning: Tuning,
     ) -> None:
+        self._tuning = tuning
         self._reader = reader
         self._context = context
         self._call = call
         self._stop = stop
 
-    def run(self, gas: Gas) -> Outcome:
+    def run(self, gas: Gas, tracer: Tracer | None = None) -> Outcome:
         """Run the call with `gas`; raises InvalidTransaction when it cannot start."""
         call, context = self._call, self._context
-        check_initcode(call)
-        check_gas_covers(call, gas)
+        fork = context.rules.fork
+        check_initcode(call, fork)
+        check_gas_covers(call, gas, fork=fork)
         account = self._reader.account(call.sender) or Account()
         if call.gas_price:
             _check_price(call, context.base_fee)
@@ -260,8 +373,18 @@ class _Caller:
             context = replace(context, base_fee=Wei(0))
             if account.balance < call.value:
                 raise _cannot_transfer(call, account.balance)
-        state = State(Overlay(self._reader), context, self._stop)
-        return run(state, order_of_call(call, gas, context.base_fee))
+        keeps_empty = context.rules.keeps_empty
+        overlay = Overlay(self._reader, keeps_empty=keeps_empty)
+        order = order_of_call(call, gas, context.base_fee)
+        if tracer is not None:
+            return run_traced(overlay, context, order, tracer, stop=self._stop)
+        outcome = run(State(overlay, context, self._stop, self._tuning), order)
+        if outcome.error != STACK_UNDERFLOW:
+            return outcome
+        # Only a traced run knows how many items there were, which belongs to geth's words.
+        tracer = Tracer(Budget())
+        overlay = Overlay(self._reader, keeps_empty=keeps_empty)
+        return run_traced(overlay, context, order, tracer, stop=self._stop)
 
     def attempt(self, gas: Gas) -> Outcome | None:
         """Return the outcome, or None when `gas` is not even enough to begin."""
@@ -286,6 +409,8 @@ class _Caller:
         """Return the most gas to try: the call's or the block's, less if the sender must pay."""
         call = self._call
         ceiling = call.gas if call.gas >= GAS_BASE else self._context.gas_limit
+        if self._context.rules.fork >= Fork.OSAKA:
+            ceiling = Gas(min(ceiling, TRANSACTION_GAS_MAX))
         if not call.gas_price:
             return ceiling
         balance = (self._reader.account(call.sender) or Account()).balance
@@ -312,3 +437,31 @@ def _cannot_transfer(call: Call, balance: Wei) -> InsufficientFunds:
         have=balance,
         want=call.value,
     )
+
+
+ENGINES: Final = ("tuned", "plain", "shadow")
+"""The kinds of engine that `make_engine` knows; the first is the one that nodes use."""
+
+
+def make_engine(
+    kind: str = "tuned",
+    *,
+    compiles: bool = True,
+    allow_unprotected: bool = False,
+    dump: Dump | None = None,
+) -> Engine:
+    """Return the engine of this kind; raises ConfigError for a kind that is not in ENGINES.
+
+    `plain` runs everything by py-evm's own computation. `tuned` compiles hot code, unless
+    `compiles` is off, and moves plain transfers directly. `shadow` runs both and raises
+    EngineDiffers at the first difference, after it has handed what replays it to `dump`.
+    """
+    if kind not in ENGINES:
+        raise ConfigError(f"engine {kind} is not one of {', '.join(ENGINES)}", kind=kind)
+    tuned = PyEvmEngine(
+        allow_unprotected=allow_unprotected, tuning=TUNED if compiles else INTERPRETED
+    )
+    plain = PyEvmEngine(allow_unprotected=allow_unprotected, tuning=PLAIN)
+    if kind == "shadow":
+        return ShadowEngine(tuned, plain, dump)
+    return tuned if kind == "tuned" else plain

@@ -10,14 +10,24 @@ from eth.exceptions import VMError
 
 from vm.engine import OUT_OF_GAS, REVERTED
 from vm.pyevm.computation import CodeStorageOutOfGas, CodeTooLarge
+from vm.trace.opcodes import opcode_name
 
-OPCODE_INVALID: Final = 0xFE
 STACK_ITEMS_MAX: Final = 1024
+STACK_UNDERFLOW: Final = "stack underflow"
+
+
+class StackUnderflow(exceptions.InsufficientStack):
+    """Says how many items there were and how many are needed; traced runs raise it."""
+
+
+class StackOverflow(exceptions.FullStack):
+    """Says how many items there were; traced runs raise it."""
+
 
 _WORDS: Final[dict[type[VMError], str]] = {
     exceptions.Revert: REVERTED,
     exceptions.OutOfGas: OUT_OF_GAS,
-    exceptions.InsufficientStack: "stack underflow",
+    exceptions.InsufficientStack: STACK_UNDERFLOW,
     exceptions.FullStack: f"stack limit reached {STACK_ITEMS_MAX} ({STACK_ITEMS_MAX - 1})",
     exceptions.InvalidJumpDestination: "invalid jump destination",
     exceptions.InsufficientFunds: "insufficient balance for transfer",
@@ -38,11 +48,11 @@ def words(computation: ComputationAPI) -> str | None:
     error = computation.error
     if isinstance(error, exceptions.InvalidInstruction):
         return _invalid_opcode(computation)
+    if isinstance(error, (StackUnderflow, StackOverflow)):
+        return str(error)
     return _WORDS.get(type(error), "precompiled contract failed")
 
 
 def _invalid_opcode(computation: ComputationAPI) -> str:
     opcode = computation.msg.code[computation.code.program_counter - 1]
-    if opcode == OPCODE_INVALID:
-        return "invalid opcode: INVALID"
-    return f"invalid opcode: opcode {opcode:#x} not defined"
+    return f"invalid opcode: {opcode_name(opcode)}"

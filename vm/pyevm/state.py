@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, cast
 
 from eth.abc import AccountDatabaseAPI
 from eth.constants import MAX_PREV_HEADER_DEPTH
@@ -16,15 +17,37 @@ from eth_typing import Hash32 as EthHash32
 
 from primitives.types import EMPTY_ROOT, Address, Height
 from vm.engine import BlockContext
-from vm.pyevm.computation import Computation, StoppableComputation
+from vm.fees import blob_base_fee
+from vm.pyevm.compile.computation import compiled
+from vm.pyevm.computation import Computation
+from vm.pyevm.forks.table import computation_of
 from vm.state.overlay import Overlay
 
 _NO_ROOT = EthHash32(EMPTY_ROOT)
 
 
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What an engine does for speed: compile hot code, move plain transfers without an EVM.
+
+    With `eager` all code is compiled, however seldom it runs: for tests.
+    """
+
+    compiles: bool
+    shortcuts: bool
+    eager: bool = False
+
+
+PLAIN: Final = Tuning(compiles=False, shortcuts=False)
+INTERPRETED: Final = Tuning(compiles=False, shortcuts=True)
+TUNED: Final = Tuning(compiles=True, shortcuts=True)
+EAGER: Final = Tuning(compiles=True, shortcuts=True, eager=True)
+
+
 class State(PragueState):
     """One block's (or call's) state: py-evm's opcodes read and write the overlay through it.
 
+    One class serves all forks: what differs is in the computation class of the context's fork.
     py-evm would build its account database from `account_db_class`; ours is handed in. With `stop`
     the code that runs can be stopped (ExecutionStopped).
     """
@@ -32,19 +55,32 @@ class State(PragueState):
     computation_class = Computation
 
     def __init__(
-        self, overlay: Overlay, context: BlockContext, stop: Callable[[], bool] | None = None
+        self,
+        overlay: Overlay,
+        context: BlockContext,
+        stop: Callable[[], bool] | None = None,
+        tuning: Tuning = TUNED,
     ) -> None:
         self.overlay = overlay
+        self.tuning = tuning
+        fork = context.rules.fork
+        if tuning.compiles:
+            self.computation_class = compiled(computation_of(fork), eager=tuning.eager)
+        else:
+            self.computation_class = computation_of(fork, stoppable=stop is not None)
         if stop is not None:
             self.stop = stop
-            self.computation_class = StoppableComputation
+        if context.moved_precompiles:
+            self.computation_class = _with_moved_precompiles(
+                self.computation_class, context.moved_precompiles
+            )
         self.context = context
         self._account_db = cast("AccountDatabaseAPI", overlay)
         self.execution_context = ExecutionContext(
             coinbase=EthAddress(context.coinbase),
             timestamp=context.timestamp,
             block_number=BlockNumber(context.height),
-            difficulty=0,
+            difficulty=context.difficulty,
             mix_hash=EthHash32(context.mix_hash),
             gas_limit=context.gas_limit,
             prev_hashes=(),
@@ -58,6 +94,14 @@ class State(PragueState):
         if not 0 < self.context.height - block_number <= MAX_PREV_HEADER_DEPTH:
             return EthHash32(b"")
         return EthHash32(self.context.block_hash(Height(block_number)) or b"")
+
+    @property
+    def blob_base_fee(self) -> int:
+        """Return the price of blob gas, or what a call puts in its place (opcode BLOBBASEFEE)."""
+        fee = self.context.blob_base_fee
+        if fee is not None:
+            return fee
+        return blob_base_fee(self.context.excess_blob_gas, self.context.rules.blobs)
 
     def snapshot(self) -> tuple[EthHash32, JournalDBCheckpoint]:
         """Return a checkpoint; the root beside it is not used."""
@@ -77,3 +121,16 @@ class State(PragueState):
     def set_transient_storage(self, address: EthAddress, slot: int, value: bytes) -> None:
         """Set a transient slot (opcode TSTORE)."""
         self.overlay.set_transient_storage(Address(address), slot, value)
+
+
+def _with_moved_precompiles(
+    base: type[Computation], moved: Mapping[Address, Address | None]
+) -> type[Computation]:
+    """Return `base` with other precompiles at some addresses, or none."""
+    before = base.get_precompiles()
+    after = dict(before)
+    for address, source in moved.items():
+        after.pop(EthAddress(address), None)
+        if source is not None:
+            after[EthAddress(address)] = before[EthAddress(source)]
+    return type(base.__name__, (base,), {"_precompiles": after})

@@ -16,7 +16,9 @@ from eth.exceptions import ContractCreationCollision
 from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
 from eth.vm.message import Message
 from eth_typing import Address as EthAddress
+from eth_typing import Hash32 as EthHash32
 
+from primitives.account import Account
 from primitives.codec import encode, uint
 from primitives.crypto.keccak import keccak
 from primitives.receipt import Log
@@ -25,6 +27,7 @@ from primitives.transaction import authority as signer_of
 from primitives.types import (
     EMPTY_CODE_HASH,
     UINT64_MAX,
+    WEI_ZERO,
     ZERO_ADDRESS,
     Address,
     ChainId,
@@ -33,6 +36,8 @@ from primitives.types import (
     Wei,
 )
 from vm.engine import BlockContext, Call
+from vm.fees import BLOB_GAS
+from vm.forks import Fork
 from vm.pyevm.errors import words
 from vm.pyevm.state import State
 from vm.state.overlay import Overlay
@@ -47,13 +52,18 @@ from vm.validate import (
 
 GAS_AUTHORIZATION_BASE: Final = 12_500
 REFUND_QUOTIENT: Final = 5
+REFUND_QUOTIENT_FRONTIER: Final = 2
+REFUND_DESTROYED: Final = 24_000
+RIPEMD: Final = Address(bytes(19) + b"\x03")
+EMPTY: Final = Account()
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """What to run: a transaction or call with its prices fixed, in wei per gas.
 
-    The sender pays `price` for each gas used, of which the fee recipient gets `tip`.
+    The sender pays `price` for each gas used, of which the fee recipient gets `tip`, and
+    `blob_cost` for its blobs, which nobody gets and nothing gives back.
     """
 
     sender: Address
@@ -65,6 +75,8 @@ class Order:
     tip: Wei
     access_list: AccessList = ()
     authorizations: tuple[Authorization, ...] = ()
+    blob_hashes: tuple[Hash32, ...] = ()
+    blob_cost: Wei = WEI_ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +91,8 @@ class Outcome:
     created: Address | None
 
 
-def order_of(tx: Transaction, base_fee: Wei) -> Order:
-    """Return the order of a validated transaction in a block with `base_fee`."""
+def order_of(tx: Transaction, base_fee: Wei, blob_fee: Wei = WEI_ZERO) -> Order:
+    """Return the order of a validated transaction in a block with these prices of gas and blobs."""
     price = tx.effective_gas_price(base_fee)
     return Order(
         tx.sender,
@@ -92,6 +104,8 @@ def order_of(tx: Transaction, base_fee: Wei) -> Order:
         Wei(price - base_fee),
         tx.access_list,
         tx.authorizations,
+        tx.blob_hashes,
+        Wei(len(tx.blob_hashes) * BLOB_GAS * blob_fee),
     )
 
 
@@ -106,13 +120,15 @@ def order_of_call(call: Call, gas: Gas, base_fee: Wei) -> Order:
 def run(state: State, order: Order) -> Outcome:
     """Carry out `order` on the state's overlay and return its outcome."""
     overlay = state.overlay
-    if is_plain_transfer(state, order):
+    if state.tuning.shortcuts and is_plain_transfer(state, order):
         return _transfer(overlay, state.context, order)
-    overlay.set_balance(order.sender, overlay.get_balance(order.sender) - order.gas * order.price)
+    _pay(overlay, order.sender, -order.gas * order.price - order.blob_cost)
     nonce = overlay.get_nonce(order.sender)
     overlay.set_nonce(order.sender, nonce + 1)
     created = contract_address(order.sender, nonce) if order.to is None else None
     _warm_up(overlay, order, created)
+    if state.context.rules.fork >= Fork.SHANGHAI:
+        overlay.mark_address_warm(state.context.coinbase)
     refund = authorize(overlay, state.context.chain_id, order.authorizations)
     computation = _compute(state, order, created, refund)
     return _settle(state, order, computation, created)
@@ -123,6 +139,7 @@ def is_plain_transfer(state: State, order: Order) -> bool:
     return (
         order.to is not None
         and not order.authorizations
+        and not order.blob_hashes
         and state.overlay.get_code_hash(order.to) == EMPTY_CODE_HASH
         and EthAddress(order.to) not in state.computation_class.get_precompiles()
     )
@@ -131,7 +148,8 @@ def is_plain_transfer(state: State, order: Order) -> bool:
 def _transfer(overlay: Overlay, context: BlockContext, order: Order) -> Outcome:
     """Carry out an order that runs no code: the same balances without an EVM."""
     to = order.to or ZERO_ADDRESS
-    gas_used = Gas(max(intrinsic_gas(order), floor_gas(order.data)))
+    fork = context.rules.fork
+    gas_used = Gas(max(intrinsic_gas(order, fork=fork), floor_gas(order.data, fork)))
     overlay.increment_nonce(order.sender)
     _pay(overlay, order.sender, -order.value - gas_used * order.price)
     _pay(overlay, to, order.value)
@@ -187,9 +205,14 @@ def authorize(
 
 
 def _compute(state: State, order: Order, created: Address | None, refund: int) -> ComputationAPI:
-    gas = order.gas - intrinsic_gas(order, len(order.authorizations))
+    fork = state.context.rules.fork
+    gas = order.gas - intrinsic_gas(order, len(order.authorizations), fork)
     sender = EthAddress(order.sender)
-    context = CancunTransactionContext(gas_price=order.price, origin=sender)
+    context = CancunTransactionContext(
+        gas_price=order.price,
+        origin=sender,
+        blob_versioned_hashes=[EthHash32(each) for each in order.blob_hashes],
+    )
     if order.to is None and created is not None:
         message = Message(
             gas,
@@ -206,7 +229,7 @@ def _compute(state: State, order: Order, created: Address | None, refund: int) -
             return computation
         return state.computation_class.apply_create_message(state, message, context)
     to = order.to or ZERO_ADDRESS
-    code, is_delegated = _code_to_run(state.overlay, to)
+    code, is_delegated = _code_to_run(state.overlay, to, fork)
     message = Message(
         gas,
         EthAddress(to),
@@ -220,10 +243,10 @@ def _compute(state: State, order: Order, created: Address | None, refund: int) -
     return state.computation_class.apply_message(state, message, context)
 
 
-def _code_to_run(overlay: Overlay, address: Address) -> tuple[bytes, bool]:
+def _code_to_run(overlay: Overlay, address: Address, fork: Fork) -> tuple[bytes, bool]:
     """Return the code behind `address`, one delegation followed and warmed, and whether it was."""
     code = overlay.get_code(address)
-    if not is_delegation(code):
+    if fork < Fork.PRAGUE or not is_delegation(code):
         return code, False
     target = Address(code[len(DELEGATION_PREFIX) : DELEGATION_BYTES])
     overlay.mark_address_warm(target)
@@ -234,13 +257,17 @@ def _settle(
     state: State, order: Order, computation: ComputationAPI, created: Address | None
 ) -> Outcome:
     overlay = state.overlay
+    fork = state.context.rules.fork
+    destroyed = computation.get_accounts_for_deletion()
     spent = order.gas - computation.get_gas_remaining()
-    refund = min(computation.get_gas_refund(), spent // REFUND_QUOTIENT)
-    gas_used = max(spent - refund, floor_gas(order.data))
+    refund = _refund(computation.get_gas_refund(), len(destroyed), spent, fork)
+    gas_used = max(spent - refund, floor_gas(order.data, fork))
     _pay(overlay, order.sender, (order.gas - gas_used) * order.price)
     _pay(overlay, state.context.coinbase, gas_used * order.tip)
-    for address in computation.get_accounts_for_deletion():
+    for address in destroyed:
         overlay.delete_account(Address(address))
+    if overlay.account(RIPEMD) == EMPTY and _calls_ripemd(computation):
+        overlay.touch_account(RIPEMD)
     overlay.finish_transaction()
     return Outcome(
         words(computation),
@@ -250,6 +277,22 @@ def _settle(
         _logs(computation),
         created if computation.is_success else None,
     )
+
+
+def _refund(counted: int, destroyed: int, spent: int, fork: Fork) -> int:
+    """Return the gas given back: at most a fifth, before London a half (EIP-3529)."""
+    if fork >= Fork.LONDON:
+        return min(counted, spent // REFUND_QUOTIENT)
+    return min(counted + destroyed * REFUND_DESTROYED, spent // REFUND_QUOTIENT_FRONTIER)
+
+
+def _calls_ripemd(computation: ComputationAPI) -> bool:
+    """True when a message went to the precompile at 0x03, be it in a part that was reverted.
+
+    All clients touch that account for good, so that it goes if it is empty: it happened on the
+    main chain at height 2,675,119. Source: EIP-161 "Addendum", EIPs issue 716.
+    """
+    return Address(computation.msg.to) == RIPEMD or any(map(_calls_ripemd, computation.children))
 
 
 def _logs(computation: ComputationAPI) -> tuple[Log, ...]:

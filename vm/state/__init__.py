@@ -4,9 +4,12 @@
 - `overlay`: the undo log over a reader, which makes a change set.
 - `layered`: the reader of a state with a change set on top that is not committed yet.
 - `store`: flat tables (the truth that reads use) and the update that a change set makes.
+- `history`: old values by height, and the tables as they were after a block.
+- `proofs`: Merkle proofs of accounts and slots, present and past.
 - `trie`: the batched, path-keyed Merkle Patricia trie (the proof of that truth).
 - `roots`: transactions root and receipts root of a block.
 - `encoding`: RLP of accounts and trie nodes by slices.
+- `cache`: the newest state in dicts before a node's store.
 - `memory`: a state in dicts for genesis and tests.
 
 Layout of the columns, all keys by Keccak-256 of the plain key:
@@ -17,6 +20,9 @@ Layout of the columns, all keys by Keccak-256 of the plain key:
     TRIE      "A" + path                       account trie node, one byte per nibble of the path
               "O" + keccak(address) + path     storage trie node
     PREIMAGE  keccak(x)                        x: an address (20 bytes) or a slot (32 bytes)
+    DIFF      height                           names of the keys that the block changed
+    INDEX     name of a key + height           its value before that block
 
-Finality is instant, so there is one version of each key: the committed state's.
+Finality is instant, so there is one version of each key: the committed state's. Older ones are in
+INDEX, as `vm.state.history` says.
 """

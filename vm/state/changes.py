@@ -7,7 +7,8 @@ consume change sets and know no engine, so that engines are interchangeable and 
 Rules of a change set
 - `accounts` maps an address to its new account, or to None when the account is gone. The
   `storage_root` in these accounts is the root BEFORE the change; the trie step computes the new
-  one. An account that is empty in the sense of EIP-161 and has no storage left counts as gone.
+  one. An account that is empty in the sense of EIP-161 and has no storage left counts as gone,
+  unless `keeps_empty` says that the block was before that EIP.
 - `storage` maps an address to its changed slots; the value 0 deletes a slot. An account named here
   but not in `accounts` keeps its nonce, balance and code; it must exist.
 - `wiped` names accounts whose older slots all go before `storage` applies (an account that was
@@ -57,3 +58,4 @@ class ChangeSet:
     storage: dict[Address, dict[int, int]] = field(default_factory=dict)
     wiped: set[Address] = field(default_factory=set)
     codes: dict[Hash32, bytes] = field(default_factory=dict)
+    keeps_empty: bool = False

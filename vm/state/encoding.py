@@ -21,6 +21,13 @@ STRING: Final = 0x80
 LIST: Final = 0xC0
 
 
+# A branch with sixteen hashes and no value, as nearly all upper nodes of a large trie are.
+_FULL_BYTES: Final = 532
+_FULL_HEAD: Final = b"\xf9\x02\x11"
+_FULL_MARKS: Final = b"\xa0" * 16 + b"\x80"
+_FULL_STARTS: Final = range(3, 531, 33)
+
+
 def rlp_prefix(kind: int, length: int) -> bytes:
     """Return the prefix of a string (kind STRING) or list (kind LIST) of `length` bytes."""
     if length < 56:
@@ -57,6 +64,8 @@ def split_list(raw: bytes) -> list[bytes]:
 
     Raises StoreCorrupt when the items do not fill the list exactly.
     """
+    if raw.startswith(_FULL_HEAD) and len(raw) == _FULL_BYTES and raw[3::33] == _FULL_MARKS:
+        return [*(raw[at : at + 33] for at in _FULL_STARTS), EMPTY_ITEM]
     if not raw or raw[0] < LIST:
         raise StoreCorrupt("a stored list does not begin like one")
     at = 1 if raw[0] < 0xF8 else raw[0] - 0xF6

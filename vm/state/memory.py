@@ -62,7 +62,8 @@ class MemoryState:
             table.update(slots)
             self.slots[address] = {slot: value for slot, value in table.items() if value}
         for address, account in changes.accounts.items():
-            if account is None or (account.is_empty and not self.slots.get(address)):
+            is_kept = changes.keeps_empty or self.slots.get(address)
+            if account is None or (account.is_empty and not is_kept):
                 self.accounts.pop(address, None)
                 self.slots.pop(address, None)
             else:

@@ -46,8 +46,10 @@ _ACCOUNT, _STORAGE, _WIPE, _WARM, _TRANSIENT = range(5)
 class Overlay:
     """A state that can be changed, reverted and turned into a change set."""
 
-    def __init__(self, reader: StateReader) -> None:
+    def __init__(self, reader: StateReader, *, keeps_empty: bool = False) -> None:
+        """Begin on the state of `reader`; `keeps_empty` leaves EIP-161 out (before that fork)."""
         self._reader = reader
+        self._keeps_empty = keeps_empty
         self._read: dict[Address, Account | None] = {}
         self._read_storage: dict[tuple[Address, int], int] = {}
         self._accounts: dict[Address, Account | None] = {}
@@ -273,7 +275,7 @@ class Overlay:
 
         Sources: EIP-161; EIP-2200 and EIP-1153 for what is forgotten.
         """
-        for entry in self._journal:
+        for entry in () if self._keeps_empty else self._journal:
             if entry[0] == _ACCOUNT:
                 address = entry[1]
                 account = self._accounts[address]
@@ -297,7 +299,7 @@ class Overlay:
 
         Raises BrokenInvariant when a balance or nonce is out of range.
         """
-        changed = ChangeSet(wiped=set(self._wiped))
+        changed = ChangeSet(wiped=set(self._wiped), keeps_empty=self._keeps_empty)
         for address, account in self._accounts.items():
             if account != self._committed(address):
                 changed.accounts[address] = account

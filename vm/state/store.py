@@ -5,19 +5,22 @@ Reads never walk a trie: ACCOUNT and SLOT hold every account and slot under the 
 writes that bring tables and tries there; it writes nothing itself, so a block that is not decided
 costs nothing on disk. Rules: an empty account (EIP-161) without storage is not stored; an account
 that goes takes its slots and storage trie along; code and preimages stay.
+
+The update also names what the tables held before, as far as `vm.state.history` keeps it; nearly all
+of it was read anyway, so it costs no further read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from primitives.account import Account, GenesisAccount
 from primitives.crypto.keccak import keccak
 from primitives.errors import StoreCorrupt, ensure
 from primitives.keyvalue import Column, KeyValueReader, Write
-from primitives.types import EMPTY_CODE_HASH, EMPTY_ROOT, Address, Hash32
+from primitives.types import EMPTY_CODE_HASH, EMPTY_ROOT, HASH_BYTES, Address, Hash32
 from vm.state.changes import ChangeSet, StateReader
 from vm.state.encoding import decode_slim, encode_account, encode_slim, rlp_string
 from vm.state.trie import update_trie
@@ -25,6 +28,10 @@ from vm.state.trie import update_trie
 ACCOUNT_TRIE = b"A"
 STORAGE_TRIE = b"O"
 HASHES_CACHED_MAX = 65_536
+KEPT_DEPTH = 2
+"""History keeps old trie nodes down to this many nibbles; what lies below is built again from old
+accounts and slots, so that a block keeps at most 273 old nodes of a trie, and a proof builds at
+most 1/4096 of one."""
 
 _Table = dict[tuple[Column, bytes], bytes | None]
 
@@ -43,10 +50,39 @@ def hash_slot(slot: int) -> Hash32:
 
 @dataclass(frozen=True, slots=True)
 class StateUpdate:
-    """The root after a change set, and the writes that bring the store there."""
+    """The root after a change set, and the writes that bring the store there.
+
+    `before` has the same form and leads back: the old values of every changed account and slot,
+    and of the changed trie nodes down to KEPT_DEPTH.
+    """
 
     state_root: Hash32
     writes: list[Write]
+    before: list[Write] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """New values, and the old ones that were read on the way to them."""
+
+    table: _Table = field(default_factory=dict)
+    old: _Table = field(default_factory=dict)
+
+    def before(self) -> list[Write]:
+        """Return the old values of what changed and is kept; what was not read was not there."""
+        return [
+            (column, key, self.old.get((column, key)))
+            for (column, key), value in self.table.items()
+            if is_kept(column, key) and self.old.get((column, key)) != value
+        ]
+
+
+def is_kept(column: Column, key: bytes) -> bool:
+    """Return whether history keeps the old values of this key."""
+    if column is Column.TRIE:
+        path_at = 1 if key.startswith(ACCOUNT_TRIE) else 1 + HASH_BYTES
+        return len(key) - path_at <= KEPT_DEPTH
+    return column in (Column.ACCOUNT, Column.SLOT)
 
 
 class StoredState:
@@ -101,64 +137,66 @@ class StateStore:
         Raises StoreCorrupt when stored nodes contradict each other, BrokenInvariant when the
         change set gives storage to an account that does not exist.
         """
-        table: _Table = {}
+        draft = _Draft()
         leaves: dict[bytes, bytes] = {}
         touched = changes.accounts.keys() | changes.storage.keys() | changes.wiped
         for address in sorted(touched):
-            self._change_account(address, changes, table, leaves)
+            self._change_account(address, changes, draft, leaves)
         for code_hash, code in changes.codes.items():
             if code:
-                table[Column.CODE, code_hash] = code
-        update = update_trie(self._trie_reader(ACCOUNT_TRIE), self.root(), leaves)
-        for path, node in update.nodes.items():
-            table[Column.TRIE, ACCOUNT_TRIE + path] = node
-        return StateUpdate(
-            update.root, [(column, key, value) for (column, key), value in table.items()]
-        )
+                draft.table[Column.CODE, code_hash] = code
+        root = self._change_trie(ACCOUNT_TRIE, self.root(), leaves, draft)
+        writes = [(column, key, value) for (column, key), value in draft.table.items()]
+        return StateUpdate(root, writes, draft.before())
 
     def _change_account(
-        self, address: Address, changes: ChangeSet, table: _Table, leaves: dict[bytes, bytes]
+        self, address: Address, changes: ChangeSet, draft: _Draft, leaves: dict[bytes, bytes]
     ) -> None:
-        """Add one account's writes to `table` and its leaf, when it changed, to `leaves`."""
+        """Add one account's writes to `draft` and its leaf, when it changed, to `leaves`."""
         key = hash_address(address)
         raw = self._store.get(Column.ACCOUNT, key)
         old = None if raw is None else decode_slim(raw)
         new = changes.accounts.get(address, old)
         root = EMPTY_ROOT if old is None else old.storage_root
         if root != EMPTY_ROOT and (new is None or address in changes.wiped):
-            self._wipe(key, table)
+            self._wipe(key, draft)
             root = EMPTY_ROOT
         slots = changes.storage.get(address)
         if slots and new is not None:
-            root = self._change_storage(key, root, slots, table)
+            root = self._change_storage(key, root, slots, draft)
         elif slots:
             ensure(not any(slots.values()), "storage for an account that is gone", address=address)
-        if new is not None and new.is_empty and root == EMPTY_ROOT:
+        is_dead = new is not None and new.is_empty and root == EMPTY_ROOT
+        if is_dead and not changes.keeps_empty:
             new = None
+        draft.old[Column.ACCOUNT, key] = raw
         if new is None:
             if old is not None:
-                table[Column.ACCOUNT, key] = None
+                draft.table[Column.ACCOUNT, key] = None
                 leaves[key] = b""
             return
         new = replace(new, storage_root=root)
         if new == old:
             return
         if old is None:
-            table[Column.PREIMAGE, key] = address
-        table[Column.ACCOUNT, key] = encode_slim(new)
+            draft.table[Column.PREIMAGE, key] = address
+        draft.table[Column.ACCOUNT, key] = encode_slim(new)
         leaves[key] = encode_account(new)
 
-    def _wipe(self, account: Hash32, table: _Table) -> None:
+    def _wipe(self, account: Hash32, draft: _Draft) -> None:
         """Delete all slots and all storage trie nodes of an account."""
-        for key, _ in self._store.scan(Column.SLOT, account):
-            table[Column.SLOT, key] = None
-        for key, _ in self._store.scan(Column.TRIE, STORAGE_TRIE + account):
-            table[Column.TRIE, key] = None
+        for key, value in self._store.scan(Column.SLOT, account):
+            draft.table[Column.SLOT, key] = None
+            draft.old[Column.SLOT, key] = value
+        for key, value in self._store.scan(Column.TRIE, STORAGE_TRIE + account):
+            draft.table[Column.TRIE, key] = None
+            if is_kept(Column.TRIE, key):
+                draft.old[Column.TRIE, key] = value
 
     def _change_storage(
-        self, account: Hash32, root: Hash32, slots: Mapping[int, int], table: _Table
+        self, account: Hash32, root: Hash32, slots: Mapping[int, int], draft: _Draft
     ) -> Hash32:
-        """Add the writes of changed slots to `table`; return the new storage root.
+        """Add the writes of changed slots to `draft`; return the new storage root.
 
         `root` is EMPTY_ROOT when nothing older counts, whatever the tables still hold.
         """
@@ -167,38 +205,52 @@ class StateStore:
         for slot, value in slots.items():
             hashed = hash_slot(slot)
             key = account + hashed
-            old = None if is_new else self._store.get(Column.SLOT, key)
+            old = None
+            if not is_new:
+                old = draft.old[Column.SLOT, key] = self._store.get(Column.SLOT, key)
             raw = value.to_bytes((value.bit_length() + 7) // 8, "big")
             if raw == (old or b""):
                 continue
             if old is None:
-                table[Column.PREIMAGE, hashed] = slot.to_bytes(32, "big")
-            table[Column.SLOT, key] = raw or None
+                draft.table[Column.PREIMAGE, hashed] = slot.to_bytes(32, "big")
+            draft.table[Column.SLOT, key] = raw or None
             leaves[hashed] = rlp_string(raw) if raw else b""
-        prefix = STORAGE_TRIE + account
-        update = update_trie(self._trie_reader(prefix), root, leaves)
-        for path, node in update.nodes.items():
-            table[Column.TRIE, prefix + path] = node
-        return update.root
+        return self._change_trie(STORAGE_TRIE + account, root, leaves, draft)
 
-    def _trie_reader(self, prefix: bytes) -> _NodeReader:
-        return _NodeReader(self._store, prefix)
+    def _change_trie(
+        self, prefix: bytes, root: Hash32, leaves: Mapping[bytes, bytes], draft: _Draft
+    ) -> Hash32:
+        """Add the node writes of one trie to `draft`; return its new root."""
+        update = update_trie(_NodeReader(self._store, prefix, draft.old), root, leaves)
+        for path, node in update.nodes.items():
+            draft.table[Column.TRIE, prefix + path] = node
+        return update.root
 
 
 class _NodeReader:
-    """Reads the nodes of one trie by path."""
+    """Reads the nodes of one trie by path, and notes those that history keeps."""
 
-    def __init__(self, store: KeyValueReader, prefix: bytes) -> None:
+    def __init__(self, store: KeyValueReader, prefix: bytes, old: _Table) -> None:
         self._get = store.get
         self._prefix = prefix
+        self._old = old
 
     def __call__(self, path: bytes) -> bytes | None:
-        return self._get(Column.TRIE, self._prefix + path)
+        key = self._prefix + path
+        node = self._get(Column.TRIE, key)
+        if len(path) <= KEPT_DEPTH:
+            self._old[Column.TRIE, key] = node
+        return node
 
 
-def genesis_changes(alloc: Mapping[Address, GenesisAccount]) -> ChangeSet:
-    """Return the change set that makes the empty state the one of a genesis `alloc`."""
-    changes = ChangeSet()
+def genesis_changes(
+    alloc: Mapping[Address, GenesisAccount], *, keeps_empty: bool = False
+) -> ChangeSet:
+    """Return the change set that makes the empty state the one of a genesis `alloc`.
+
+    Accounts with nothing in them are left out unless `keeps_empty`, as public chains have it.
+    """
+    changes = ChangeSet(keeps_empty=keeps_empty)
     for address, entry in alloc.items():
         code_hash = keccak(entry.code) if entry.code else EMPTY_CODE_HASH
         changes.accounts[address] = Account(entry.nonce, entry.balance, EMPTY_ROOT, code_hash)

@@ -108,6 +108,17 @@ def walk_trie(items: Iterable[tuple[bytes, bytes]], visit: WriteNode) -> Hash32:
     return work.seal_root(work.walk(cursor, 0))
 
 
+def walk_below(path: Nibbles, items: Iterable[tuple[bytes, bytes]], visit: WriteNode) -> bytes:
+    """Return the reference to the node at `path` of a trie, and `visit` it and each one below.
+
+    `items` are all that the trie holds below `path`, as for `walk_trie`. EMPTY_ITEM if none.
+    """
+    cursor = _Cursor((nibbles_of(key), rlp_string(value)) for key, value in items)
+    work = _Batch(_nothing, visit)
+    node = work.walk(cursor, len(path))
+    return EMPTY_ITEM if node is None else work.seal(node, path)
+
+
 class _Cursor:
     """Two neighbouring rows of an ascending sequence."""
 
@@ -271,7 +282,7 @@ class _Batch:
         if alive > 1:
             for nibble, child in changed.items():
                 if child is not None:
-                    items[nibble] = self._seal(child, path + _ONE[nibble])
+                    items[nibble] = self.seal(child, path + _ONE[nibble])
             return items
         return self._collapse(items, changed, path) if alive else None
 
@@ -293,7 +304,7 @@ class _Batch:
         if child is None or not head:
             return child
         if isinstance(child, list):
-            return (False, head, self._seal(child, path))
+            return (False, head, self.seal(child, path))
         return (child[0], head + child[1], child[2])
 
     def _fresh(self, batch: list[Entry], a: int, b: int, depth: int) -> Node | None:
@@ -320,11 +331,11 @@ class _Batch:
             end = a + 1
             while end < b and batch[end][0][fork] == nibble:
                 end += 1
-            items[nibble] = self._seal(self._build(batch, a, end, fork + 1), path + _ONE[nibble])
+            items[nibble] = self.seal(self._build(batch, a, end, fork + 1), path + _ONE[nibble])
             a = end
         if fork == depth:
             return items
-        return (False, first[depth:fork], self._seal(items, path))
+        return (False, first[depth:fork], self.seal(items, path))
 
     def walk(self, cursor: _Cursor, depth: int) -> Node | None:
         """Return the node of all rows that share `depth` nibbles with the current one."""
@@ -352,7 +363,7 @@ class _Batch:
         self._write(path, None)
         return decode_node(encoded)
 
-    def _seal(self, node: Node, path: Nibbles) -> bytes:
+    def seal(self, node: Node, path: Nibbles) -> bytes:
         """Return the reference to `node`, stored at `path` unless it fits into its parent."""
         encoded = encode_node(node)
         if len(encoded) < 32:
