@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from eth_utils.address import to_checksum_address
 
+from consensus.messages import Evidence
 from node.blockstore import ChainView
 from node.intake import Intake
 from node.ledger import Ledger
@@ -124,6 +125,10 @@ class LocalNode:
             ],
             "peers": list(self._runtime.peers.values()),
         }
+
+    def evidence(self) -> list[Evidence]:
+        """Return the stored evidence of double signing."""
+        return self._runtime.evidence()
 
     def subscribe(self, callback: Callable[[Executed], None]) -> Unsubscribe:
         """Call `callback` after each commit, until unsubscribed."""

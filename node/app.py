@@ -23,8 +23,8 @@ from consensus.core import Consensus
 from consensus.signing import verifier
 from genesis.document import Genesis, load
 from node.api import LocalNode
-from node.blockstore import BlockStore, is_empty
-from node.config import Settings
+from node.blockstore import BlockStore, is_empty, read_document, read_genesis_hash
+from node.config import MEBIBYTE, Settings
 from node.evidence import EvidenceStore
 from node.folder import DataFolder
 from node.intake import Intake
@@ -32,6 +32,7 @@ from node.journal import Journal
 from node.keys import load_validator_key
 from node.ledger import Ledger
 from node.log import get_log, set_up_logs
+from node.permissions import Permissions, preferred_addresses
 from node.pool import Pool, PoolLimits
 from node.proposals import Proposals
 from node.rpc.server import RpcServer
@@ -42,7 +43,7 @@ from node.signer import LocalSigner, Signer
 from node.store import RocksStore
 from node.sync import Sync
 from node.wal import Wal
-from p2p.keys import load_node_key
+from p2p.keys import NodeKey, load_node_key
 from p2p.network import Network, NetworkConfig
 from p2p.status import Role, Status
 from primitives.errors import ConfigError, QenexError
@@ -50,7 +51,8 @@ from primitives.keyvalue import KeyValue
 from primitives.types import ZERO_ADDRESS, Address, Hash32, Height, Wei
 from vm.blocks import BlockExecutor
 from vm.engine import Engine
-from vm.pyevm.engine import PyEvmEngine
+from vm.pyevm.engine import make_engine
+from vm.state.cache import CachedStore
 
 CLIENT_VERSION: Final = "QENEX/0.1.0"
 SWITCH_INTERVAL_S: Final = 0.0005
@@ -101,11 +103,13 @@ def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
 def _open(settings: Settings, stack: ExitStack) -> Node:
     folder = DataFolder(settings.data_dir)
     stack.enter_context(folder.locked())
-    genesis = load(folder.genesis)
-    engine = PyEvmEngine()
-    store = RocksStore(folder.chain)
+    engine = make_engine(
+        settings.engine.kind, compiles=settings.engine.compile == "auto", dump=folder.keep_dump
+    )
+    store = CachedStore(RocksStore(folder.chain), settings.engine.cache_mb * MEBIBYTE)
     stack.callback(store.close)
-    ledger = Ledger(_chain(store, engine, genesis), engine, genesis.params)
+    genesis = load(folder.genesis, known=read_document(store))
+    ledger = Ledger(open_chain(store, engine, genesis, settings), engine, genesis.params)
     wal = Wal(folder.wal, genesis.params.chain_id)
     stack.callback(wal.close)
     key = load_validator_key(folder, settings.keys)
@@ -115,7 +119,7 @@ def _open(settings: Settings, stack: ExitStack) -> Node:
     intake = _intake(settings, folder, ledger)
     stack.callback(intake.close)
     restored = intake.restore()
-    runtime, network = _runtime(settings, genesis, ledger, intake, (wal, signer), store)
+    runtime, network = _runtime(settings, engine, ledger, intake, (wal, signer), store)
     api = LocalNode(engine, intake, ledger, network, runtime)
     rpc = RpcServer(api, _rpc_settings(settings)) if settings.rpc.enabled else None
     get_log("node").info(
@@ -130,17 +134,31 @@ def _open(settings: Settings, stack: ExitStack) -> Node:
     return Node(runtime, network, rpc)
 
 
-def _chain(store: KeyValue, engine: Engine, genesis: Genesis) -> BlockStore:
-    first = BlockExecutor(engine, genesis.params).genesis(
-        genesis.alloc, timestamp=genesis.timestamp
-    )
-    if first.validators != genesis.validators:
-        raise ConfigError(
-            "genesis: the validators in the registry's storage are not those of qenex.validators"
+def open_chain(store: KeyValue, engine: Engine, genesis: Genesis, settings: Settings) -> BlockStore:
+    """Open or begin the chain of `genesis`.
+
+    The first block is computed once: later starts know it by the digest of the document.
+    """
+    keep = settings.state.keep
+    if not genesis.has_alloc:
+        blocks = BlockStore.open(store, read_genesis_hash(store), keep=keep)
+    else:
+        first = BlockExecutor(engine, genesis.params).genesis(
+            genesis.alloc, timestamp=genesis.timestamp
         )
-    if is_empty(store):
-        return BlockStore.create(store, first)
-    return BlockStore.open(store, first.block.hash)
+        if first.validators != genesis.validators:
+            raise ConfigError(
+                "genesis: the validators in the registry's storage are not those of "
+                "qenex.validators"
+            )
+        if is_empty(store):
+            return BlockStore.create(store, first, keep=keep, document=genesis.summary)
+        blocks = BlockStore.open(store, first.block.hash, keep=keep, document=genesis.summary)
+    view = blocks.view()
+    oldest = 0 if keep is None else max(0, view.height - keep)
+    if view.tail > oldest:
+        get_log("node").warning("state of older blocks is not there any more", oldest=view.tail)
+    return blocks
 
 
 def _open_log(
@@ -174,15 +192,23 @@ def _intake(settings: Settings, folder: DataFolder, ledger: Ledger) -> Intake:
 
 def _runtime(
     settings: Settings,
-    genesis: Genesis,
+    engine: Engine,
     ledger: Ledger,
     intake: Intake,
     log: tuple[Wal, Signer | None],
     store: KeyValue,
 ) -> tuple[Runtime, Network]:
-    params = genesis.params
+    params = ledger.params
     wal, signer = log
-    network = _network(settings, genesis, ledger, signer)
+    node_key = load_node_key(DataFolder(settings.data_dir).resolve(settings.keys.node))
+    permissions = Permissions(
+        engine,
+        params,
+        ledger.view,
+        node_key.peer_id,
+        preferred_addresses(settings.p2p.addresses),
+    )
+    network = _network(settings, node_key, permissions, ledger, signer)
     core = Consensus(
         CoreSettings(
             me=None if signer is None else signer.address,
@@ -201,6 +227,7 @@ def _runtime(
         proposals=Proposals(ledger, intake, network, _fee_recipient(settings, signer)),
         sync=Sync(ledger, network, params.chain_id),
         network=network,
+        permissions=permissions,
         wal=wal,
         signer=signer,
         evidence=EvidenceStore(store),
@@ -209,20 +236,21 @@ def _runtime(
 
 
 def _network(
-    settings: Settings, genesis: Genesis, ledger: Ledger, signer: Signer | None
+    settings: Settings,
+    node_key: NodeKey,
+    permissions: Permissions,
+    ledger: Ledger,
+    signer: Signer | None,
 ) -> Network:
-    """Return the network of the nodes that genesis names, at the addresses known for them."""
-    folder = DataFolder(settings.data_dir)
-    node_key = load_node_key(folder.resolve(settings.keys.node))
-    admitted = {node.peer_id for node in genesis.nodes}
-    if node_key.peer_id not in admitted:
-        get_log("node").warning("peers will refuse this node: genesis does not name its peer id")
+    """Return the network of the nodes that the registry permits, at their known addresses."""
+    if not permissions.is_permitted(node_key.peer_id):
+        get_log("node").warning("peers may refuse this node: the registry does not name its id")
 
     def own_status() -> Status:
         view = ledger.view
         validator = None if signer is None else signer.address
         return Status(
-            chain_id=genesis.params.chain_id,
+            chain_id=ledger.params.chain_id,
             genesis_hash=view.genesis_hash,
             height=view.height,
             head_hash=view.head_hash,
@@ -236,8 +264,8 @@ def _network(
     return Network(
         NetworkConfig(
             node_key=node_key,
-            permitted=admitted.__contains__,
-            addresses=_addresses(settings, genesis, node_key.peer_id),
+            permitted=permissions.is_permitted,
+            addresses=permissions.addresses,
             listen_host=settings.p2p.host,
             listen_port=settings.p2p.port,
         ),
@@ -245,24 +273,6 @@ def _network(
         prove=prove,
         serve=PeerService(ledger).serve,
     )
-
-
-def _addresses(settings: Settings, genesis: Genesis, own: str) -> dict[str, tuple[str, ...]]:
-    """Return where to dial each peer: the settings' addresses first, then those of genesis.
-
-    Raises ConfigError for an address without a peer id that genesis names.
-    """
-    known: dict[str, list[str]] = {node.peer_id: [] for node in genesis.nodes}
-    for text in settings.p2p.addresses:
-        address, _, peer_id = text.partition("/p2p/")
-        if peer_id not in known:
-            raise ConfigError(
-                f"p2p.addresses: {text} does not end in /p2p/ and a peer id that genesis names"
-            )
-        known[peer_id].append(address)
-    for node in genesis.nodes:
-        known[node.peer_id] += [each for each in node.addresses if each not in known[node.peer_id]]
-    return {peer: tuple(each) for peer, each in known.items() if each and peer != own}
 
 
 def _fee_recipient(settings: Settings, signer: Signer | None) -> Address:

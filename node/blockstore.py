@@ -15,7 +15,12 @@ Keys (heights are 8 bytes, big-endian)
     META         "schema"         version of this layout
                  "genesis"        hash of the genesis block
                  "head"           [height, hash, state root], RLP
+                 "tail"           oldest height whose state can be read
+                 "document"       summary of the genesis document that this chain began with
                  "set" + hash     validator set with that hash, RLP
+
+State of the past is in DIFF and INDEX (`vm.state.history`): a block's old values go into its own
+batch, and so does the removal of those that are older than what the node keeps (`node.prune`).
 
 Blocks are final, hence what is cached of them is shared by all views; a view answers nothing above
 its own head.
@@ -28,24 +33,31 @@ from functools import cached_property
 from typing import Final, TypeVar
 
 from node.cache import Cache
+from node.prune import Retention, clear, read_tail, set_tail
 from primitives.block import Block, Header, decode_header, encode_header
 from primitives.codec import as_bytes, as_uint, decode_list, encode, uint
 from primitives.crypto.keccak import keccak
-from primitives.errors import ConfigError, Invalid, StoreCorrupt, ensure
+from primitives.errors import ConfigError, HistoryPruned, Invalid, StoreCorrupt, ensure
 from primitives.keyvalue import Column, KeyValue, KeyValueReader, Write
 from primitives.receipt import Receipt, decode_receipt, encode_receipt
 from primitives.transaction import Transaction, decode_transactions
 from primitives.types import HASH_BYTES, Hash32, Height
 from primitives.validators import ValidatorSet, decode_validator_set, encode_validator_set
 from vm.blocks import Executed
-from vm.state.changes import StateReader
+from vm.state.changes import ChangeSet, StateReader
 from vm.state.encoding import LIST, rlp_list, rlp_string, split_list, string_of
-from vm.state.store import StateStore
+from vm.state.history import PastReader, height_key, history_writes
+from vm.state.proofs import Prover
+from vm.state.store import StateStore, StoredState
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+SCHEMA_WITHOUT_HISTORY: Final = 1
+"""Differs in nothing but that it keeps no old values; opening such a chain moves it to ours."""
 HEADERS_CACHED_MAX: Final = 1_024
 BLOCKS_CACHED_BYTES_MAX: Final = 8 * 2**20
 RECEIPTS_CACHED_BYTES_MAX: Final = 4 * 2**20
+STATE_ROWS_PER_BATCH: Final = 50_000
+"""Rows of a first state in one batch; a batch of millions leaves a file too large to search."""
 OBJECT_BYTES: Final = 1_000
 """What a block, transaction, receipt or log takes in memory beside its data, roughly."""
 
@@ -53,6 +65,7 @@ EMPTY_LIST: Final = b"\xc0"
 SCHEMA_KEY: Final = b"schema"
 GENESIS_KEY: Final = b"genesis"
 HEAD_KEY: Final = b"head"
+DOCUMENT_KEY: Final = b"document"
 SET_PREFIX: Final = b"set"
 
 
@@ -89,13 +102,15 @@ class ChainView:
     def __init__(self, store: KeyValueReader, caches: _Caches | None = None) -> None:
         self.store = store
         self._caches = caches or _Caches()
-        self.genesis_hash = _genesis_hash(store)
+        self.genesis_hash = read_genesis_hash(store)
         height, self.head_hash, state_root = read_head(store)
         self.head = self._header_at(height)
         found = (self.head.height, self._hash_at(height), self.head.state_root)
         if found != (height, self.head_hash, state_root):
             raise StoreCorrupt(f"the head record and the block at height {height} differ")
         self.state: StateReader = StateStore(store).reader()
+        self.tail = read_tail(store)
+        """Oldest height whose state can be read."""
 
     @property
     def height(self) -> Height:
@@ -106,6 +121,33 @@ class ChainView:
     def validators(self) -> ValidatorSet:
         """The validators that decide the height after the head."""
         return self._set(Hash32(self.head.extra_data))
+
+    def state_at(self, height: int) -> StateReader:
+        """Return the state after the block at `height`, which is not above the head.
+
+        Raises HistoryPruned when this node does not keep it any more.
+        """
+        if height == self.head.height:
+            return self.state
+        return StoredState(self._past(height))
+
+    def prover_at(self, height: int) -> Prover:
+        """Return what proves accounts and slots after the block at `height`, as `state_at`."""
+        root = self._header_at(height).state_root
+        if height == self.head.height:
+            return Prover(self.store, root, is_past=False)
+        return Prover(self._past(height), root, is_past=True)
+
+    def _past(self, height: int) -> PastReader:
+        ensure(0 <= height <= self.head.height, "no state above the head", height=height)
+        if height < self.tail:
+            raise HistoryPruned("pruned history unavailable", height=height, oldest=self.tail)
+        return PastReader(self.store, height)
+
+    def state_root_with(self, height: int, changes: ChangeSet) -> Hash32:
+        """Return the root of the state after a block and `changes`; raises as `state_at`."""
+        store = self.store if height == self.head.height else self._past(height)
+        return StateStore(store).compute(changes).state_root
 
     def validators_at(self, height: int) -> ValidatorSet | None:
         """Return the validators that decided `height` (1 to head + 1), or None beyond."""
@@ -213,17 +255,31 @@ class ChainView:
 class BlockStore:
     """The writer of one chain; there is one per store, used from one thread at a time.
 
-    Made by `create` or `open`. `view` may be called from any thread.
+    Made by `create` or `open`. `view` may be called from any thread. `keep` is how many heights
+    below the head stay readable; None: all.
     """
 
-    def __init__(self, store: KeyValue, caches: _Caches | None = None) -> None:
+    def __init__(self, store: KeyValue, keep: int | None = None) -> None:
         self._store = store
-        self._caches = caches or _Caches()
+        self._caches = _Caches()
+        self._retention = Retention(store, keep)
         self._view = ChainView(store.snapshot(), self._caches)
 
     @classmethod
-    def create(cls, store: KeyValue, genesis: Executed) -> BlockStore:
-        """Write the genesis block into an empty store; raises ConfigError when it is not empty."""
+    def create(
+        cls,
+        store: KeyValue,
+        genesis: Executed,
+        *,
+        keep: int | None = None,
+        document: bytes | None = None,
+    ) -> BlockStore:
+        """Write the genesis block into an empty store; raises ConfigError when it is not empty.
+
+        A large first state goes in several batches, all before the one that makes the chain be
+        there; what a crash between them left is removed first. `document` is the summary of the
+        genesis document, see `read_document`.
+        """
         if not is_empty(store):
             raise ConfigError("the data folder already holds a chain")
         header = genesis.block.header
@@ -231,19 +287,36 @@ class BlockStore:
         meta: list[Write] = [
             (Column.META, SCHEMA_KEY, uint(SCHEMA_VERSION)),
             (Column.META, GENESIS_KEY, genesis.block.hash),
+            (Column.META, DOCUMENT_KEY, document),
+            set_tail(0),
         ]
-        store.write([*meta, *_block_writes(genesis, None, b"")], sync=True)
-        return cls(store)
+        clear(store)
+        rows = [*_block_writes(genesis, None, b""), *meta]
+        last = len(genesis.update.writes) // STATE_ROWS_PER_BATCH * STATE_ROWS_PER_BATCH
+        for at in range(0, last, STATE_ROWS_PER_BATCH):
+            store.write(rows[at : at + STATE_ROWS_PER_BATCH], sync=False)
+        store.write(rows[last:], sync=True)
+        return cls(store, keep)
 
     @classmethod
-    def open(cls, store: KeyValue, genesis_hash: bytes) -> BlockStore:
+    def open(
+        cls,
+        store: KeyValue,
+        genesis_hash: bytes,
+        *,
+        keep: int | None = None,
+        document: bytes | None = None,
+    ) -> BlockStore:
         """Open the chain that begins with the block of `genesis_hash`.
 
-        Raises ConfigError for another chain, an unknown layout or an empty store, StoreCorrupt
-        when the head is damaged; each with one line that names the way out.
+        A chain without history becomes one whose history begins at its head. A `document` that
+        gave this genesis is noted. Raises ConfigError for another chain, an unknown layout or an
+        empty store, StoreCorrupt when the head is damaged; each with one line that names the way
+        out.
         """
+        _upgrade(store)
         check_layout(store)
-        found = _genesis_hash(store)
+        found = read_genesis_hash(store)
         if found != genesis_hash:
             raise ConfigError(
                 f"the data folder holds another chain: its genesis block is 0x{found.hex()}, "
@@ -251,7 +324,9 @@ class BlockStore:
                 found=found,
                 expected=genesis_hash,
             )
-        made = cls(store)
+        if document is not None and document != store.get(Column.META, DOCUMENT_KEY):
+            store.write([(Column.META, DOCUMENT_KEY, document)], sync=True)
+        made = cls(store, keep)
         root = StateStore(made.view().store).root()
         if root != made.view().head.state_root:
             raise StoreCorrupt(
@@ -273,7 +348,10 @@ class BlockStore:
             head=head.height,
         )
         ensure(certificate, "a block is committed with its certificate", height=header.height)
-        self._store.write(_block_writes(executed, certificate, head.extra_data), sync=True)
+        writes = _block_writes(executed, certificate, head.extra_data)
+        writes += history_writes(header.height, executed.update.before)
+        writes += self._retention.prune_writes(header.height)
+        self._store.write(writes, sync=True)
         self._remember(executed)
         self._view = ChainView(self._store.snapshot(), self._caches)
         return self._view
@@ -298,7 +376,13 @@ def check_layout(store: KeyValueReader) -> None:
     """Raise ConfigError, in one line, unless the store holds a chain in the layout of this file."""
     if is_empty(store):
         raise ConfigError("the data folder holds no chain")
-    version = int.from_bytes(store.get(Column.META, SCHEMA_KEY) or b"", "big")
+    version = _version(store)
+    if version == SCHEMA_WITHOUT_HISTORY:
+        raise ConfigError(
+            f"the data folder has layout version {version}, before state history; "
+            "run the node on it once, which brings it up to date",
+            version=version,
+        )
     if version != SCHEMA_VERSION:
         raise ConfigError(
             f"the data folder has layout version {version}, this QENEX reads {SCHEMA_VERSION}; "
@@ -307,14 +391,26 @@ def check_layout(store: KeyValueReader) -> None:
         )
 
 
-def height_key(height: int) -> bytes:
-    """Return the 8 bytes of a height in keys."""
-    return height.to_bytes(8, "big")
+def read_document(store: KeyValueReader) -> bytes | None:
+    """Return the summary of the genesis document that is known to give this chain, or None."""
+    return store.get(Column.META, DOCUMENT_KEY)
 
 
 def lookup_value(height: int, index: int) -> bytes:
     """Return the value of a transaction's lookup entry."""
     return height_key(height) + index.to_bytes(4, "big")
+
+
+def _version(store: KeyValueReader) -> int:
+    return int.from_bytes(store.get(Column.META, SCHEMA_KEY) or b"", "big")
+
+
+def _upgrade(store: KeyValue) -> None:
+    """Bring a chain without history to this layout; its history begins at its head."""
+    if _version(store) == SCHEMA_WITHOUT_HISTORY:
+        height, _, _ = read_head(store)
+        schema: Write = (Column.META, SCHEMA_KEY, uint(SCHEMA_VERSION))
+        store.write([set_tail(height), schema], sync=True)
 
 
 def read_head(store: KeyValueReader) -> tuple[Height, Hash32, Hash32]:
@@ -325,7 +421,8 @@ def read_head(store: KeyValueReader) -> tuple[Height, Hash32, Hash32]:
     return _decoded("head record", _decode_head, raw)
 
 
-def _genesis_hash(store: KeyValueReader) -> Hash32:
+def read_genesis_hash(store: KeyValueReader) -> Hash32:
+    """Return the hash of the genesis block; raises StoreCorrupt."""
     raw = store.get(Column.META, GENESIS_KEY)
     if raw is None or len(raw) != HASH_BYTES:
         raise StoreCorrupt("the genesis hash is missing in the data folder")

@@ -3,9 +3,11 @@
 The quick check walks all blocks: hashes and links, transactions and receipts roots, blooms, gas,
 lookups, certificates, and the state root of the head. The deep check also rebuilds every storage
 trie and the account trie from the flat tables and compares each node, so that a reader of the
-tables and a proof from the tries can never disagree. Memory does not grow with the chain.
+tables and a proof from the tries can never disagree, and walks state history back to its tail
+(`node.check_history`). Memory does not grow with the chain.
 
-Nothing is written. What is wrong comes back as plain lines; an unreadable file ends the check.
+Nothing is written but to the scratch store. What is wrong comes back as plain lines; an unreadable
+file ends the check.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from node.blockstore import ChainView, check_layout, lookup_value
+from node.check_history import HistoryCheck
 from primitives.crypto.keccak import keccak
 from primitives.errors import Invalid, StoreCorrupt
-from primitives.keyvalue import Column, KeyValueReader
+from primitives.keyvalue import Column, KeyValue, KeyValueReader, MemoryStore
 from primitives.receipt import bloom_of, encode_receipt, join_blooms
 from primitives.types import EMPTY_CODE_HASH, Gas, Hash32, Height
 from primitives.validators import ValidatorSet
@@ -30,8 +33,8 @@ ERRORS_MAX: Final = 100
 PROGRESS_EVERY: Final = 100
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being checked ("blocks", "accounts"), how many are done, of how many (0:
-not known)."""
+"""Called with what is being checked ("blocks", "accounts", "history"), how many are done, of how
+many (0: not known)."""
 
 Verify = Callable[[bytes, Height, Hash32, ValidatorSet], None]
 """Checks a certificate for (height, block hash) against the set that decides it; raises Invalid."""
@@ -45,6 +48,7 @@ class CheckReport:
     transactions: int
     accounts: int
     slots: int
+    tail: int
     errors: tuple[str, ...]
 
     @property
@@ -67,11 +71,13 @@ def check(
     deep: bool,
     progress: Progress = no_progress,
     verify: Verify | None = None,
+    scratch: KeyValue | None = None,
 ) -> CheckReport:
     """Check the chain in `store`, best a snapshot; return the report, with up to 100 errors.
 
-    Without `verify` certificates need only be there. Raises ConfigError when the store holds no
-    chain, or one in a layout of another version.
+    The deep check fills `scratch`, an empty store (None: in memory), with older states. Without
+    `verify` certificates need only be there. Raises ConfigError when the store holds no chain, or
+    one in a layout of another version.
     """
     check_layout(store)
     run = _Check(store, progress, verify)
@@ -79,11 +85,13 @@ def check(
         run.blocks()
         if deep:
             run.state()
+            run.history(MemoryStore() if scratch is None else scratch)
     except StoreCorrupt as error:
         run.errors.append(str(error))
     except _TooManyErrors:
         run.errors.append(f"more than {ERRORS_MAX} errors; the rest is not checked")
-    return CheckReport(run.height, run.transactions, run.accounts, run.slots, tuple(run.errors))
+    counts = (run.height, run.transactions, run.accounts, run.slots, run.tail)
+    return CheckReport(*counts, tuple(run.errors))
 
 
 class _Check:
@@ -96,7 +104,7 @@ class _Check:
         self._codes: set[Hash32] = set()
         self._nodes = 0
         self.errors: list[str] = []
-        self.height = self.transactions = self.accounts = self.slots = 0
+        self.height = self.transactions = self.accounts = self.slots = self.tail = 0
 
     def _wrong(self, line: str) -> None:
         if len(self.errors) >= ERRORS_MAX:
@@ -110,7 +118,9 @@ class _Check:
     def blocks(self) -> None:
         """Check every block from genesis to head, the counts of lookups, and the head's state."""
         view = ChainView(self._store)
-        self.height = view.height
+        self.height, self.tail = view.height, view.tail
+        if view.tail > view.height:
+            self._wrong(f"the oldest state is of block {view.tail}, above the head")
         self._equal(view.block_hash(0), view.genesis_hash, "block 0 is not the genesis block")
         for height in range(view.height + 1):
             try:
@@ -210,6 +220,11 @@ class _Check:
         self._equal(slots, self.slots, f"{slots - self.slots} slots belong to no account")
         nodes = sum(1 for _ in self._store.scan(Column.TRIE))
         self._equal(nodes, self._nodes, f"{nodes - self._nodes} trie nodes belong to no trie")
+
+    def history(self, scratch: KeyValue) -> None:
+        """Walk the old values back from the head to the oldest height that is kept."""
+        if not self.errors:
+            HistoryCheck(self._store, scratch, self._wrong, self._progress).run()
 
     def _leaves(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the account trie's leaves, each account checked on the way."""

@@ -69,6 +69,24 @@ class NodeSection:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineSection:
+    """How transactions and calls are executed; results are the same whatever is chosen."""
+
+    kind: str = _setting(
+        "tuned",
+        "tuned: fast; plain: all by py-evm's own loop; shadow: both, and the node stops with a "
+        "dump in the data folder at the first difference.",
+        one_of=("tuned", "plain", "shadow"),
+    )
+    compile: str = _setting(
+        "auto", "auto: compile contract code that runs often; off: never.", one_of=("auto", "off")
+    )
+    cache_mb: int = _setting(
+        64, "Memory for hot accounts, slots and trie nodes, in megabytes.", low=0, high=1_000_000
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class P2pSection:
     """Connections to the other nodes."""
 
@@ -76,7 +94,7 @@ class P2pSection:
     port: int = _setting(30303, "TCP port to listen on; 0 takes a free one.", low=0, high=PORT_MAX)
     addresses: tuple[str, ...] = _setting(
         (),
-        "More addresses of nodes that genesis names, as /ip4/192.0.2.7/tcp/30303/p2p/12D3KooW...",
+        "More addresses of permitted nodes, as /ip4/192.0.2.7/tcp/30303/p2p/12D3KooW...",
     )
 
 
@@ -114,6 +132,30 @@ class ConsensusSection:
         "Sign at once although the write-ahead log is empty. Only for a key that never signed: "
         "with a key that did, it can sign twice.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class StateSection:
+    """How much state of the past this node keeps; blocks and receipts are always kept."""
+
+    history: str = _setting(
+        "full",
+        "archive: state of every height; full: of the last full_blocks; pruned: of the last "
+        "pruned_blocks. What was pruned does not come back.",
+        one_of=("archive", "full", "pruned"),
+    )
+    full_blocks: int = _setting(
+        10_000, "Heights below the head that full keeps.", low=1, high=1_000_000_000
+    )
+    pruned_blocks: int = _setting(
+        128, "Heights below the head that pruned keeps.", low=1, high=1_000_000_000
+    )
+
+    @property
+    def keep(self) -> int | None:
+        """How many heights below the head stay readable; None: all."""
+        kept = {"full": self.full_blocks, "pruned": self.pruned_blocks}
+        return kept.get(self.history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +215,11 @@ class Settings:
 
     data_dir: Path
     node: NodeSection = field(default_factory=NodeSection)
+    engine: EngineSection = field(default_factory=EngineSection)
     p2p: P2pSection = field(default_factory=P2pSection)
     rpc: RpcSection = field(default_factory=RpcSection)
     consensus: ConsensusSection = field(default_factory=ConsensusSection)
+    state: StateSection = field(default_factory=StateSection)
     pool: PoolSection = field(default_factory=PoolSection)
     log: LogSection = field(default_factory=LogSection)
     keys: KeysSection = field(default_factory=KeysSection)
@@ -183,9 +227,11 @@ class Settings:
 
 SECTIONS: Final[dict[str, type]] = {
     "node": NodeSection,
+    "engine": EngineSection,
     "p2p": P2pSection,
     "rpc": RpcSection,
     "consensus": ConsensusSection,
+    "state": StateSection,
     "pool": PoolSection,
     "log": LogSection,
     "keys": KeysSection,

@@ -4,12 +4,15 @@ config.toml      settings of this machine         genesis.json    what the netwo
 validator.json   keystore of the validator key    node.key        Ed25519 key of the node
 chain/           blocks and state                 wal/            write-ahead log of consensus
 pool.journal     transactions accepted by RPC     LOCK            held while a node runs
+scratch/         what `qenex db check --deep` needs while it runs
 fresh-key        address of a key that was made with this folder and has signed nothing yet
+engine-*.json    what replays a difference between two engines (engine.kind = shadow)
 """
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +55,11 @@ class DataFolder:
         return self.path / "pool.journal"
 
     @property
+    def scratch(self) -> Path:
+        """Folder that a deep check fills and removes."""
+        return self.path / "scratch"
+
+    @property
     def lock(self) -> Path:
         """File that a running node holds locked."""
         return self.path / "LOCK"
@@ -81,6 +89,12 @@ class DataFolder:
                 f"{self.path} is not a data folder (no genesis.json); make one with: "
                 f"qenex init --data-dir {self.path} --genesis GENESIS.json"
             )
+
+    def keep_dump(self, raw: bytes) -> str:
+        """Write what replays a difference between two engines; return its path."""
+        path = self.path / f"engine-{hashlib.sha256(raw).hexdigest()[:16]}.json"
+        path.write_bytes(raw)
+        return str(path)
 
     def mark_fresh_key(self, address: Address) -> None:
         """Note that the key of `address` was made now and has signed nothing."""

@@ -46,6 +46,7 @@ from primitives.errors import (
 from primitives.params import ChainParams
 from primitives.transaction import Transaction, authority
 from primitives.types import EMPTY_CODE_HASH, WEI_ZERO, Address, Hash32, Wei
+from vm.forks import latest_rules
 from vm.state.changes import StateReader
 from vm.validate import check_against_state, check_static
 
@@ -79,6 +80,7 @@ class Pool:
         """Make an empty pool; `now` is a clock in seconds that never goes back."""
         self._limits = limits
         self._params = params
+        self._rules = latest_rules(params)
         self._now = now
         self._lock = threading.Lock()
         self._senders: dict[Address, Sender] = {}
@@ -97,7 +99,7 @@ class Pool:
         """
         if transaction.hash in self._by_hash:
             raise AlreadyKnown("already known", hash=transaction.hash)
-        check_static(transaction, self._params)
+        check_static(transaction, self._params, rules=self._rules)
         if transaction.max_priority_fee_per_gas < self._limits.tip_min_wei:
             raise Underpriced(
                 "transaction underpriced: "

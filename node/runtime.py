@@ -61,6 +61,7 @@ from node.inbox import Inbox
 from node.intake import Intake
 from node.ledger import Ledger
 from node.log import get_log
+from node.permissions import Permissions
 from node.proposals import Proposals
 from node.signer import Signer
 from node.sync import Sync
@@ -98,6 +99,7 @@ class Parts:
     proposals: Proposals
     sync: Sync
     network: Network
+    permissions: Permissions
     wal: Wal
     signer: Signer | None
     evidence: EvidenceStore
@@ -133,6 +135,10 @@ class Runtime:
         """Checksummed address of this node's validator key, None for an observer."""
         signer = self._parts.signer
         return None if signer is None else to_checksum_address(signer.address)
+
+    def evidence(self) -> list[Evidence]:
+        """Return the stored evidence of double signing; from any thread."""
+        return self._parts.evidence.all()
 
     def consensus_status(self) -> Status:
         """Return where consensus stands; from any thread, perhaps between two steps."""
@@ -290,6 +296,8 @@ class Runtime:
         await trio.to_thread.run_sync(partial(parts.ledger.commit, executed, raw))
         self._logged.clear()
         parts.network.set_head(height, block.hash)
+        if await trio.to_thread.run_sync(parts.permissions.follow, parts.ledger.view):
+            parts.permissions.apply(parts.network)
         self._timers = {each: n for each, n in self._timers.items() if each.height > height}
         await trio.to_thread.run_sync(parts.intake.committed, block.transactions)
         self._log.info(

@@ -45,6 +45,8 @@ LOG_BYTES_MAX: Final = 32 * 2**20
 OPEN_FILES_MAX: Final = 256
 BLOOM_BITS_PER_KEY: Final = 10
 SCAN_ROWS: Final = 256
+SCAN_ROWS_FIRST: Final = 4
+"""A scan's first step is short, because many want one row only; each next one is four times it."""
 
 Row: TypeAlias = tuple[bytes, bytes]
 
@@ -206,22 +208,22 @@ class _RocksSnapshot:
 
 def scan_rows(rows: RowCursor, lock: threading.Lock, prefix: bytes, start: bytes) -> Iterator[Row]:
     """Yield rows in steps under `lock`; between them others may move the shared iterator."""
-    at = max(prefix, start)
+    at, count = max(prefix, start), SCAN_ROWS_FIRST
     while True:
         with lock:
-            found = _next_rows(rows, at, prefix)
+            found = _next_rows(rows, at, prefix, count)
         yield from found
-        if len(found) < SCAN_ROWS:
+        if len(found) < count:
             return
-        at = found[-1][0] + b"\x00"
+        at, count = found[-1][0] + b"\x00", min(4 * count, SCAN_ROWS)
 
 
-def _next_rows(rows: RowCursor, at: bytes, prefix: bytes) -> list[Row]:
-    """Return up to SCAN_ROWS rows from `at`; the status tells damage from the end of the data."""
+def _next_rows(rows: RowCursor, at: bytes, prefix: bytes, count: int) -> list[Row]:
+    """Return up to `count` rows from `at`; the status tells damage from the end of the data."""
     found: list[Row] = []
     try:
         rows.seek(at)
-        while rows.valid() and len(found) < SCAN_ROWS:
+        while rows.valid() and len(found) < count:
             key: bytes = rows.key()
             if not key.startswith(prefix):
                 return found

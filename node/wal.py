@@ -3,7 +3,12 @@
 `<data>/wal/<number>.log` holds framed records (consensus/wal.py). An append is written and
 fsynced before it returns. A height's checkpoint makes older records needless, so a segment above
 SEGMENT_BYTES_MAX is replaced: the new one is written under a temporary name, fsynced, renamed,
-and the directory fsynced before the old one goes. A torn tail is cut off at opening.
+and the directory fsynced before the old one goes.
+
+Opening writes what is needed into a new segment in the same way, and only then removes the older
+ones. So a torn tail goes, and what is replayed, and signed again, is durable even when it was
+written by a process that was killed between write, rename and fsync, or whose fsync failed: after
+that the system may hold the pages for clean, and no later fsync writes them.
 """
 
 from __future__ import annotations
@@ -30,9 +35,9 @@ class Wal:
         self._folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for left_over in folder.glob(f"*{NEW_SUFFIX}"):
-                left_over.unlink()
-            self._number, data = _newest_segment(folder)
+            _sync_folder(folder.parent)
+            segments = sorted(folder.glob(f"*{SUFFIX}"))
+            data = segments[-1].read_bytes() if segments else b""
         except OSError as error:
             raise WalFailed(f"write-ahead log {folder}: {error}") from error
         self.records, good_bytes = read_records(data)
@@ -43,10 +48,16 @@ class Wal:
                 "restore it from a backup, or remove the folder so that this key watches first",
             )
         self.guard = SignGuard(chain_id, self.records)
-        self._size = good_bytes
+        self._size = 0
         self._file: int | None = None
-        if data:
-            self._file = self._reopen(good_bytes)
+        self._number = int(segments[-1].stem) if segments else 0
+        try:
+            if self.records:
+                self._begin_segment(needed(self.records))
+            for left_over in (*segments, *folder.glob(f"*{NEW_SUFFIX}")):
+                left_over.unlink()
+        except OSError as error:
+            raise WalFailed(f"write-ahead log {folder}: {error.strerror}") from error
 
     @property
     def is_new(self) -> bool:
@@ -90,15 +101,6 @@ class Wal:
             os.close(self._file)
             self._file = None
 
-    def _reopen(self, good_bytes: int) -> int:
-        try:
-            handle = os.open(self._path(self._number), os.O_WRONLY | os.O_APPEND)
-            os.ftruncate(handle, good_bytes)
-            os.fsync(handle)
-        except OSError as error:
-            raise WalFailed(f"write-ahead log {self._folder}: {error.strerror}") from error
-        return handle
-
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:08d}{SUFFIX}"
 
@@ -116,19 +118,6 @@ class Wal:
         if old is not None:
             os.close(old)
             old_path.unlink()
-
-
-def _newest_segment(folder: Path) -> tuple[int, bytes]:
-    """Return number and bytes of the newest segment, (0, nothing) when there is none.
-
-    Older ones are left from a crash between rename and unlink; the newest holds all that counts.
-    """
-    paths = sorted(folder.glob(f"*{SUFFIX}"))
-    if not paths:
-        return 0, b""
-    for older in paths[:-1]:
-        older.unlink()
-    return int(paths[-1].stem), paths[-1].read_bytes()
 
 
 def _write_all(handle: int, data: bytes) -> None:

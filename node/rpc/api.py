@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from consensus.messages import Evidence
 from primitives.block import Block, Header
 from primitives.errors import QenexError
 from primitives.params import ChainParams
@@ -20,7 +21,8 @@ from primitives.types import Address, Hash32, Height
 from primitives.validators import ValidatorSet
 from vm.blocks import Executed
 from vm.engine import Engine
-from vm.state.changes import StateReader
+from vm.state.changes import ChangeSet, StateReader
+from vm.state.proofs import Prover
 
 
 class ChainReader(Protocol):
@@ -49,6 +51,18 @@ class ChainReader(Protocol):
     @property
     def state(self) -> StateReader:
         """The state after the head."""
+        ...
+
+    def state_at(self, height: Height) -> StateReader:
+        """Return the state after a block, not above the head; raises HistoryPruned."""
+        ...
+
+    def prover_at(self, height: Height) -> Prover:
+        """Return what proves the state after a block, not above the head; raises HistoryPruned."""
+        ...
+
+    def state_root_with(self, height: Height, changes: ChangeSet) -> Hash32:
+        """Return the root of the state after a block and `changes`; raises HistoryPruned."""
         ...
 
     def header(self, height: Height) -> Header | None:
@@ -172,6 +186,10 @@ class NodeApi(Protocol):
 
     def status(self) -> dict[str, object]:
         """Return what `qenex_status` shows: JSON values only."""
+        ...
+
+    def evidence(self) -> Sequence[Evidence]:
+        """Return the stored evidence of double signing."""
         ...
 
     def subscribe(self, callback: Callable[[Executed], None]) -> Unsubscribe:

@@ -25,11 +25,11 @@ from primitives.types import (
 Quantity = NewType("Quantity", int)
 Data = NewType("Data", bytes)
 Slot = NewType("Slot", int)
+Slots = NewType("Slots", tuple[tuple[str, int], ...])
 Count = NewType("Count", int)
 Percentiles = NewType("Percentiles", tuple[float, ...])
 Name = NewType("Name", str)
 Options = NewType("Options", object)
-Overrides = NewType("Overrides", object)
 
 TOPICS_MAX: Final = 4
 ALTERNATIVES_MAX: Final = 1_000
@@ -72,6 +72,7 @@ class CallObject:
     data: bytes = b""
     access_list: AccessList = ()
     chain_id: int | None = None
+    nonce: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,21 @@ def parse_slot(value: object) -> Slot:
     if len(digits) > 2 * HASH_BYTES:
         raise BadArgument("storage key too long (want at most 32 bytes)")
     return Slot(int(digits or "0", 16))
+
+
+def parse_slots(value: object) -> Slots:
+    """Return storage slots, each with the form in which go-ethereum repeats it; see parse_slot.
+
+    A key of 32 bytes comes back as such, a shorter one as a quantity.
+    """
+    if not isinstance(value, list):
+        raise BadArgument("cannot unmarshal non-array into storage keys")
+    slots = []
+    for each in value:
+        slot = parse_slot(each)
+        digits = len(each.removeprefix("0x").removeprefix("0X"))
+        slots.append((f"0x{slot:064x}" if digits > 2 * HASH_BYTES - 2 else hex(slot), int(slot)))
+    return Slots(tuple(slots))
 
 
 def parse_count(value: object) -> Count:
@@ -247,7 +263,6 @@ def parse_call(value: object) -> CallObject:
     def number(name: str, bits: int = 256) -> int | None:
         return parse_quantity(given[name], bits) if name in given else None
 
-    number("nonce", 64)
     return CallObject(
         sender=parse_address(given["from"]) if "from" in given else None,
         to=parse_address(given["to"]) if "to" in given else None,
@@ -259,6 +274,7 @@ def parse_call(value: object) -> CallObject:
         data=_parse_call_data(given),
         access_list=_parse_access_list(given.get("accessList", [])),
         chain_id=number("chainId"),
+        nonce=number("nonce", 64),
     )
 
 
@@ -338,22 +354,15 @@ def parse_options(value: object) -> Options:
     return Options(value)
 
 
-def parse_overrides(value: object) -> Overrides:
-    """Accept absent or empty overrides only; raises BadArgument for others."""
-    if value not in (None, {}):
-        raise BadArgument("state and block overrides are not supported")
-    return Overrides(None)
-
-
 PARSERS: Final[dict[object, Callable[[object], object]]] = {
     Quantity: parse_quantity,
     Data: parse_data,
     Slot: parse_slot,
+    Slots: parse_slots,
     Count: parse_count,
     Percentiles: parse_percentiles,
     Name: parse_name,
     Options: parse_options,
-    Overrides: parse_overrides,
     Address: parse_address,
     Hash32: parse_hash,
     BlockRef: parse_block,

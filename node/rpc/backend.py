@@ -8,7 +8,7 @@ from typing import Protocol
 
 from node.rpc.api import ChainReader, NodeApi
 from node.rpc.arguments import BlockRef, FilterObject
-from node.rpc.errors import HISTORY_PRUNED, TIMED_OUT, RpcError, server_error
+from node.rpc.errors import TIMED_OUT, RpcError, server_error
 from node.rpc.filters import Filters
 from node.rpc.hub import Hub
 from node.rpc.lanes import Lanes
@@ -84,11 +84,17 @@ def resolve(view: ChainReader, block: BlockRef) -> Height | None:
     return Height(0) if block.tag == "earliest" else view.head.height
 
 
-def state_at(view: ChainReader, block: BlockRef) -> StateReader:
-    """Return the state after `block`; raises RpcError unless that is the head's."""
+def height_at(view: ChainReader, block: BlockRef) -> Height:
+    """Return the height that `block` names; raises RpcError when there is no such block."""
     height = resolve(view, block)
     if height is None:
         raise server_error("header for hash not found" if block.hash else "header not found")
-    if height != view.head.height:
-        raise RpcError(HISTORY_PRUNED, "pruned history unavailable")
-    return view.state
+    return height
+
+
+def state_at(view: ChainReader, block: BlockRef) -> StateReader:
+    """Return the state after `block`.
+
+    Raises RpcError when there is no such block, HistoryPruned when its state is not kept.
+    """
+    return view.state_at(height_at(view, block))

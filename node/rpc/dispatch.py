@@ -24,7 +24,8 @@ from typing import Any, Final
 
 import structlog
 
-from node.rpc.arguments import PARSERS, BadArgument
+from node.rpc import arguments, overrides, tracing
+from node.rpc.arguments import BadArgument
 from node.rpc.backend import Backend, Request, Session
 from node.rpc.errors import (
     INTERNAL_ERROR,
@@ -42,6 +43,7 @@ from primitives.errors import Fatal, QenexError, ensure
 FAIR_ITEMS: Final = 32
 """Inline answers of a batch between two turns for other connections."""
 
+_PARSERS: Final = {**arguments.PARSERS, **overrides.PARSERS, **tracing.PARSERS}
 _MISSING: Final = object()
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
 log = structlog.get_logger(room="rpc")
@@ -116,7 +118,7 @@ def _parameters(function: Callable[..., object]) -> tuple[Parameter, ...]:
         if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
             hint = next(each for each in typing.get_args(hint) if each is not type(None))
         default = _MISSING if parameter.default is parameter.empty else parameter.default
-        parameters.append(Parameter(PARSERS[hint], default))
+        parameters.append(Parameter(_PARSERS[hint], default))
     return tuple(parameters)
 
 

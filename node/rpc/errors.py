@@ -11,6 +11,7 @@ from typing import Final
 
 from primitives.errors import (
     AlreadyKnown,
+    HistoryPruned,
     InvalidRequest,
     InvalidTransaction,
     NotPermitted,
@@ -44,6 +45,7 @@ _CODES: Final[tuple[tuple[type[QenexError], int], ...]] = (
     (RateLimited, LIMIT_EXCEEDED),
     (NotPermitted, NOT_PERMITTED),
     (Syncing, SERVER_ERROR),
+    (HistoryPruned, HISTORY_PRUNED),
     (Rejected, SERVER_ERROR),
     (Timeout, TIMED_OUT),
     (Unavailable, SERVER_ERROR),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from consensus.certificate import decode_certificate
+from consensus.messages import NO_POL, Claim, encode_message
 from node.rpc.arguments import BlockRef, Data
 from node.rpc.backend import Request, resolve
 from node.rpc.dispatch import MethodTable
@@ -125,4 +126,29 @@ def get_certificate(request: Request, block: BlockRef) -> Json | None:
             for validator, signature in certificate.signatures
         ],
         "certificate": to_hex(raw),
+    }
+
+
+@TABLE.method("qenex_getEvidence")
+def get_evidence(request: Request) -> list[Json]:
+    """Return the double signatures that this node knows; `evidence` is for EvidenceVerifier."""
+    return [
+        {
+            "validator": to_hex(each.first.validator),
+            "height": hex(each.first.height),
+            "round": hex(each.first.round),
+            "kind": each.first.kind.name.lower(),
+            "claims": [_claim(each.first), _claim(each.second)],
+            "evidence": to_hex(encode_message(each)),
+        }
+        for each in request.backend.api.evidence()
+    ]
+
+
+def _claim(claim: Claim) -> Json:
+    return {
+        "blockHash": to_hex(claim.block_hash),
+        "polRound": None if claim.pol_round == NO_POL else hex(claim.pol_round),
+        "bodyHash": to_hex(claim.body_hash),
+        "signature": to_hex(claim.signature),
     }

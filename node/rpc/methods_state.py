@@ -1,21 +1,22 @@
 """Methods that read accounts, and that run calls without a transaction.
 
-State is kept for the head only; a block below it gets code 4444. Calls see the head's height and
-time, as in go-ethereum.
+Each takes any block whose state the node keeps (`state.history`); one before that gets code 4444.
+Calls see the height, time and fees of that block, as in go-ethereum.
 """
 
 from __future__ import annotations
 
-from node.rpc.api import ChainReader
-from node.rpc.arguments import LATEST, BlockRef, CallObject, Overrides, Slot
+from node.rpc.arguments import LATEST, BlockRef, CallObject, Slot
 from node.rpc.backend import Request, state_at
+from node.rpc.calls import call_context, message_of
 from node.rpc.dispatch import MethodTable
 from node.rpc.encode import to_hex
-from node.rpc.errors import invalid_params, reverted, server_error
+from node.rpc.errors import reverted, server_error
 from node.rpc.lanes import Lane
-from primitives.params import ChainParams
-from primitives.types import ZERO_ADDRESS, Address, Gas, Wei
-from vm.engine import REVERTED, BlockContext, Call
+from node.rpc.overrides import StateArgument
+from primitives.types import Address
+from vm.engine import REVERTED
+from vm.overrides import BlockOverrides
 
 TABLE = MethodTable()
 
@@ -56,13 +57,13 @@ def call(
     request: Request,
     transaction: CallObject,
     block: BlockRef = LATEST,
-    state_overrides: Overrides | None = None,
-    block_overrides: Overrides | None = None,
+    state_overrides: StateArgument | None = None,
+    block_overrides: BlockOverrides | None = None,
 ) -> str:
     """Run a message on a state and return its output; a revert is error 3 with its data."""
-    state = state_at(request.view, block)
-    message = _message(request, transaction)
-    context = _context(request.view, request.backend.api.params)
+    accounts = state_overrides.accounts if state_overrides else None
+    state, context = call_context(request, block, accounts, block_overrides)
+    message = message_of(request, transaction, context)
     engine = request.backend.api.engine()
     result = engine.call(state, context, message, stop=request.is_late)
     if result.success:
@@ -77,62 +78,12 @@ def estimate_gas(
     request: Request,
     transaction: CallObject,
     block: BlockRef = LATEST,
-    state_overrides: Overrides | None = None,
-    block_overrides: Overrides | None = None,
+    state_overrides: StateArgument | None = None,
+    block_overrides: BlockOverrides | None = None,
 ) -> str:
     """Return a gas limit with which the message succeeds."""
-    state = state_at(request.view, block)
-    message = _message(request, transaction)
-    context = _context(request.view, request.backend.api.params)
+    accounts = state_overrides.accounts if state_overrides else None
+    state, context = call_context(request, block, accounts, block_overrides)
+    message = message_of(request, transaction, context)
     engine = request.backend.api.engine()
     return hex(engine.estimate(state, context, message, stop=request.is_late))
-
-
-def _message(request: Request, wanted: CallObject) -> Call:
-    chain_id = request.backend.api.params.chain_id
-    if wanted.chain_id is not None and wanted.chain_id != chain_id:
-        raise invalid_params(
-            f"chainId does not match node's (have={wanted.chain_id}, want={chain_id})"
-        )
-    gas_max = min(request.backend.settings.call_gas_max, request.view.head.gas_limit)
-    return Call(
-        sender=wanted.sender or ZERO_ADDRESS,
-        to=wanted.to,
-        data=wanted.data,
-        value=Wei(wanted.value),
-        gas=Gas(min(wanted.gas or gas_max, gas_max)),
-        gas_price=_gas_price(wanted, request.view.head.base_fee_per_gas),
-        access_list=wanted.access_list,
-    )
-
-
-def _gas_price(wanted: CallObject, base_fee: Wei) -> Wei:
-    if wanted.gas_price is not None:
-        return Wei(wanted.gas_price)
-    cap, tip = wanted.max_fee_per_gas, wanted.max_priority_fee_per_gas
-    if cap is None:
-        return Wei(base_fee + tip if tip else 0)
-    if tip is not None and tip > cap:
-        raise server_error(
-            "max priority fee per gas higher than max fee per gas: "
-            f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}"
-        )
-    if 0 < cap < base_fee:
-        raise server_error(
-            f"max fee per gas less than block base fee: maxFeePerGas: {cap}, baseFee: {base_fee}"
-        )
-    return Wei(min(cap, base_fee + (tip or 0)))
-
-
-def _context(view: ChainReader, params: ChainParams) -> BlockContext:
-    head = view.head
-    return BlockContext(
-        height=head.height,
-        timestamp=head.timestamp,
-        coinbase=head.fee_recipient,
-        gas_limit=head.gas_limit,
-        base_fee=head.base_fee_per_gas,
-        mix_hash=head.mix_hash,
-        chain_id=params.chain_id,
-        block_hash=view.block_hash,
-    )

@@ -25,7 +25,10 @@ from node.rpc import (
     methods_logs,
     methods_node,
     methods_pool,
+    methods_proof,
+    methods_simulate,
     methods_state,
+    methods_trace,
 )
 from node.rpc.api import NodeApi
 from node.rpc.backend import Backend
@@ -55,7 +58,10 @@ def all_methods() -> dict[str, Method]:
         methods_logs.TABLE,
         methods_node.TABLE,
         methods_pool.TABLE,
+        methods_proof.TABLE,
+        methods_simulate.TABLE,
         methods_state.TABLE,
+        methods_trace.TABLE,
     )
     joined: dict[str, Method] = {}
     for table in tables:

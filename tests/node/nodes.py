@@ -8,13 +8,15 @@ from pathlib import Path
 from consensus.certificate import Certificate, encode_certificate
 from consensus.messages import Kind, Vote
 from consensus.signing import sign_digest
-from genesis.nodes import NodeEntry
+from genesis.nodes import NodeEntry, Role
 from genesis.profiles import TEST_KEYS, single
 from node.blockstore import BlockStore
 from node.intake import Intake
 from node.journal import Journal
 from node.ledger import Ledger
+from node.permissions import Permissions
 from node.pool import Pool, PoolLimits
+from p2p.keys import NodeKey
 from primitives.crypto.secp256k1 import PrivateKey
 from primitives.keyvalue import MemoryStore
 from primitives.transaction import Transaction
@@ -26,7 +28,9 @@ from vm.pyevm.engine import PyEvmEngine
 GENESIS_TIME = 1_700_000_000
 VALIDATOR = PrivateKey(bytes(31) + b"\x07")
 SENDERS = [PrivateKey(key) for key in TEST_KEYS.values()]
-GENESIS = single(NodeEntry("12D3KooWtest", (), VALIDATOR.address), timestamp=GENESIS_TIME)
+PEER = NodeKey(b"\x01" * 32).peer_id
+ENTRY = NodeEntry(PEER, (), VALIDATOR.address, Role.VALIDATOR)
+GENESIS = single(ENTRY, timestamp=GENESIS_TIME)
 
 
 def make_ledger() -> Ledger:
@@ -34,6 +38,11 @@ def make_ledger() -> Ledger:
     engine = PyEvmEngine()
     first = BlockExecutor(engine, GENESIS.params).genesis(GENESIS.alloc, timestamp=GENESIS_TIME)
     return Ledger(BlockStore.create(MemoryStore(), first), engine, GENESIS.params)
+
+
+def make_permissions(ledger: Ledger) -> Permissions:
+    """Return what the registry in the ledger's state permits, as the node of GENESIS sees it."""
+    return Permissions(PyEvmEngine(), ledger.params, ledger.view, PEER)
 
 
 def make_intake(ledger: Ledger, journal: Path | None = None) -> Intake:

@@ -14,7 +14,6 @@ from node.blockstore import (
     SCHEMA_KEY,
     BlockStore,
     ChainView,
-    height_key,
     is_empty,
 )
 from node.cache import Cache
@@ -35,6 +34,7 @@ from tests.node.chains import (
     next_block,
     validator_set,
 )
+from vm.state.history import height_key, split_diff
 from vm.state.store import StateUpdate
 
 
@@ -150,8 +150,18 @@ def test_layout_on_disk_is_pinned() -> None:
     )
     assert keys[Column.RECEIPT] == [zero, one]
     assert keys[Column.CERTIFICATE] == [one]
-    assert keys[Column.META] == [b"genesis", b"head", b"schema", b"set" + validator_set(1).hash]
-    assert dict(store.scan(Column.META, b"schema")) == {b"schema": b"\x01"}
+    assert keys[Column.DIFF] == [one]
+    names = split_diff(store.get(Column.DIFF, one) or b"")
+    assert keys[Column.INDEX] == sorted(name + one for name in names)
+    assert store.get(Column.META, b"tail") == zero
+    assert keys[Column.META] == [
+        b"genesis",
+        b"head",
+        b"schema",
+        b"set" + validator_set(1).hash,
+        b"tail",
+    ]
+    assert dict(store.scan(Column.META, b"schema")) == {b"schema": b"\x02"}
     assert store.get(Column.BLOCK, b"n" + second) == one
     lookups = {each.hash: one + bytes([0, 0, 0, n]) for n, each in enumerate(TRANSACTIONS[:2])}
     assert dict(store.scan(Column.TRANSACTION)) == lookups
@@ -233,7 +243,7 @@ def test_open_refuses_unknown_layouts_and_empty_stores() -> None:
     with pytest.raises(ConfigError, match="no chain"):
         BlockStore.open(store, bytes(32))
     own = BlockStore.create(store, genesis()).view().genesis_hash
-    for version in (b"\x02", None):
+    for version in (b"\x03", None):
         store.write([(Column.META, SCHEMA_KEY, version)], sync=False)
         with pytest.raises(ConfigError, match="layout version"):
             BlockStore.open(store, own)

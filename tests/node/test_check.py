@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from node.blockstore import GENESIS_KEY, HEAD_KEY, SCHEMA_KEY, BlockStore, ChainView, height_key
+from node.blockstore import GENESIS_KEY, HEAD_KEY, SCHEMA_KEY, BlockStore, ChainView
 from node.check import ERRORS_MAX, CheckReport, check
+from node.prune import TAIL_KEY
 from primitives.block import Header, encode_header
 from primitives.codec import encode
 from primitives.crypto.keccak import keccak
@@ -18,6 +19,7 @@ from primitives.receipt import EMPTY_BLOOM, Receipt, encode_receipt
 from primitives.types import ZERO_HASH, Gas, Hash32, Height
 from primitives.validators import ValidatorSet
 from tests.node.chains import ALICE, CODE, CONTRACT, TRANSACTIONS, chain, genesis, next_block
+from vm.state.history import height_key, index_key
 from vm.state.store import STORAGE_TRIE, hash_address, hash_slot
 
 BLOCKS = 4
@@ -43,7 +45,8 @@ def test_good_chain(store: MemoryStore) -> None:
     assert (report.height, report.transactions) == (BLOCKS, len(TRANSACTIONS))
     assert report.accounts == 2 + BLOCKS
     assert report.slots == 20
-    assert seen[-1] == ("accounts", report.accounts, report.accounts)
+    assert ("accounts", report.accounts, report.accounts) in seen
+    assert seen[-1] == ("history", BLOCKS, BLOCKS)
     assert ("blocks", BLOCKS + 1, BLOCKS + 1) in seen
 
 
@@ -89,6 +92,9 @@ def _no_bloom(receipts: list[Receipt]) -> list[Receipt]:
 K3, K4 = height_key(3), height_key(4)
 LAST = TRANSACTIONS[-1].hash
 ACCOUNT = hash_address(CONTRACT)
+SLOT_NAME = index_key(Column.SLOT, ACCOUNT + hash_slot(5))
+ALICE_NAME = index_key(Column.ACCOUNT, hash_address(ALICE))
+ROOT_NAME = index_key(Column.TRIE, b"A")
 DAMAGE: dict[str, tuple[list[Write], str]] = {
     "no head": ([(Column.META, HEAD_KEY, None)], "head record"),
     "no header": ([(Column.BLOCK, b"h" + K3, None)], "header 3 is missing"),
@@ -125,6 +131,17 @@ DAMAGE: dict[str, tuple[list[Write], str]] = {
     "code changed": ([(Column.CODE, keccak(CODE), CODE[:-1])], "code is missing or damaged"),
     "node gone": ([(Column.TRIE, STORAGE_TRIE + ACCOUNT, None)], "trie node"),
     "node changed": ([(Column.TRIE, STORAGE_TRIE + ACCOUNT, b"\xc0")], "is wrong or missing"),
+    "no old values": ([(Column.DIFF, K3, None)], "the old values of block 3 are missing"),
+    "list of keys garbage": ([(Column.DIFF, K3, b"a\x20")], "list of changed keys is damaged"),
+    "a key less": ([(Column.DIFF, K3, b"")], "block 3: the old values lead to"),
+    "old value gone": ([(Column.INDEX, SLOT_NAME + K3, None)], "an old value of block 3"),
+    "old value changed": ([(Column.INDEX, SLOT_NAME + K3, b"\x63")], "another storage root"),
+    "old account changed": ([(Column.INDEX, ALICE_NAME + K3, None)], "an old value of block 3"),
+    "old node changed": ([(Column.INDEX, ROOT_NAME + K3, b"\xc0")], "is not the one"),
+    "old value too many": ([(Column.INDEX, SLOT_NAME + bytes(8), b"\x01")], "1 old values belong"),
+    "old list too many": ([(Column.DIFF, bytes(8), b"")], "1 lists of changed keys"),
+    "no tail": ([(Column.META, TAIL_KEY, None)], "oldest state"),
+    "tail above the head": ([(Column.META, TAIL_KEY, height_key(9))], "above the head"),
     "stale node": ([(Column.TRIE, STORAGE_TRIE + bytes(32), b"\xc0")], "belong to no trie"),
 }
 

@@ -11,12 +11,14 @@ from typing import cast
 import pytest
 import trio
 import trio.testing
+from eth_abi.abi import encode
 
 from consensus.algorithm import Settings
 from consensus.core import Consensus
 from consensus.messages import Kind, Proposal, Vote, decode_message
 from consensus.signing import verifier
 from consensus.wal import Intent, Kept, Record
+from genesis.nodes import peer_id_bytes
 from node.evidence import EvidenceStore
 from node.ledger import Ledger
 from node.proposals import Proposals
@@ -25,12 +27,23 @@ from node.signer import LocalSigner
 from node.sync import Sync
 from node.wal import Wal
 from p2p.events import EventQueue, Received, Stream
+from p2p.keys import NodeKey
 from p2p.network import Network
 from p2p.peers import Offence
+from primitives.crypto.keccak import keccak
 from primitives.errors import QenexError, WalFailed
 from primitives.keyvalue import MemoryStore
-from primitives.types import Address, Hash32, Height
-from tests.node.nodes import GENESIS, VALIDATOR, make_intake, make_ledger, transfer
+from primitives.params import NODE_REGISTRY
+from primitives.types import ZERO_ADDRESS, Address, Hash32, Height
+from tests.node.nodes import (
+    GENESIS,
+    VALIDATOR,
+    make_intake,
+    make_ledger,
+    make_permissions,
+    transfer,
+)
+from tests.vm.support import signed as signed_transaction
 
 Act = tuple[str, object]
 
@@ -54,6 +67,12 @@ class NoPeers:
 
     def penalise(self, _peer: str, offence: Offence) -> None:
         self.offences.append(offence)
+
+    def set_addresses(self, addresses: dict[str, tuple[str, ...]]) -> None:
+        self.acts.append(("addresses", dict(addresses)))
+
+    def recheck_permissions(self) -> None:
+        self.acts.append(("recheck", None))
 
     def set_head(self, height: Height, _head_hash: Hash32) -> None:
         self.head = height
@@ -114,6 +133,7 @@ def make(folder: Path) -> Alone:
         proposals=Proposals(ledger, intake, as_network, Address(bytes(20))),
         sync=Sync(ledger, as_network, params.chain_id),
         network=as_network,
+        permissions=make_permissions(ledger),
         wal=wal,
         signer=signer,
         evidence=EvidenceStore(MemoryStore()),
@@ -206,3 +226,27 @@ def test_garbage_from_peers_is_charged(tmp_path: Path) -> None:
     run_until(alone, lambda: len(alone.network.offences) == len(garbage), garbage)
     assert set(alone.network.offences) == {Offence.UNDECODABLE}
     assert len(alone.parts.intake.pool) == 0
+
+
+def test_changed_permissions_reach_the_network(tmp_path: Path) -> None:
+    """A block that changes the NodeRegistry is followed by new addresses and a recheck, no other.
+
+    Kills: permissions read before the commit, or never; a recheck after every block.
+    """
+    alone = make(tmp_path)
+    other = NodeKey(b"\x02" * 32).peer_id
+    values = peer_id_bytes(other), ZERO_ADDRESS, ["/ip4/192.0.2.7/tcp/30303"]
+    vote = signed_transaction(
+        VALIDATOR,
+        chain_id=GENESIS.params.chain_id,
+        to=NODE_REGISTRY,
+        data=keccak(b"proposeNode(bytes,address,string[])")[:4]
+        + encode(["bytes", "address", "string[]"], values),
+        gas=3_000_000,
+        value=0,
+    )
+    alone.parts.intake.submit(vote.raw)
+    run_until(alone, lambda: alone.ledger.view.height >= 3)
+    rechecks = [act for act in alone.acts if act[0] in ("addresses", "recheck")]
+    assert rechecks == [("addresses", {other: ("/ip4/192.0.2.7/tcp/30303",)}), ("recheck", None)]
+    assert alone.parts.permissions.is_permitted(other)

@@ -18,7 +18,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node.blockstore import BlockStore
-from node.store import CACHE_BYTES, WRITE_BUFFERS_BYTES, RocksStore, scan_rows
+from node.store import (
+    CACHE_BYTES,
+    SCAN_ROWS,
+    SCAN_ROWS_FIRST,
+    WRITE_BUFFERS_BYTES,
+    RocksStore,
+    scan_rows,
+)
 from primitives.errors import BrokenInvariant, ConfigError, StoreCorrupt
 from primitives.keyvalue import Column, KeyValueReader, MemoryStore, Write
 from tests.node.chains import chain, next_block
@@ -188,6 +195,16 @@ def test_shared_iterator_is_moved_by_one_at_a_time() -> None:
     assert list(scan_rows(rows, lock, b"", b"")) == content
     rows.thread.join()
     assert seen == content
+
+
+def test_scans_begin_with_a_short_step() -> None:
+    """Who takes one row reads few, and a long scan still gives every row once, in order."""
+    content = [(n.to_bytes(2, "big"), b"v") for n in range(3 * SCAN_ROWS + 7)]
+    rows, lock = Rows(content), threading.Lock()
+    assert next(scan_rows(rows, lock, b"", b"\x00\x05")) == content[5]
+    assert rows._at <= 5 + SCAN_ROWS_FIRST
+    for start in (0, 1, SCAN_ROWS_FIRST, SCAN_ROWS):
+        assert list(scan_rows(rows, lock, b"", content[start][0])) == content[start:]
 
 
 def test_one_snapshot_in_many_threads(store: RocksStore) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from consensus.certificate import Certificate, encode_certificate
-from consensus.messages import Kind, Vote
+from consensus.messages import Evidence, Kind, Vote
 from consensus.signing import sign_digest
 from genesis.predeploys import registry_account
 from genesis.profiles import LOCALNET_CHAIN_ID, TEST_BALANCE, TEST_KEYS
@@ -64,10 +64,12 @@ class DevChain:
         automine: bool = True,
         params: ChainParams | None = None,
         alloc: dict[Address, GenesisAccount] | None = None,
+        keep: int | None = None,
     ) -> None:
         self.params = params or ChainParams(chain_id=LOCALNET_CHAIN_ID)
         self.automine = automine
         self.sync: SyncStatus | None = None
+        self.found: list[Evidence] = []
         self._lock = threading.RLock()
         self._engine = PyEvmEngine()
         self._executor = BlockExecutor(self._engine, self.params)
@@ -76,7 +78,7 @@ class DevChain:
         first = {**funded, self.params.validator_registry: registry_account(validators)}
         genesis = self._executor.genesis({**first, **(alloc or {})}, timestamp=GENESIS_TIME)
         self._store = MemoryStore()
-        self._blocks = BlockStore.create(self._store, genesis)
+        self._blocks = BlockStore.create(self._store, genesis, keep=keep)
         self._pool = Pool(PoolLimits(), self.params, now=lambda: 0.0)
         self._committed: list[Callable[[Executed], None]] = []
         self._pending: list[Callable[[Sequence[Transaction]], None]] = []
@@ -155,6 +157,9 @@ class DevChain:
         return encode_certificate(
             Certificate(signed.height, signed.round, signed.block_hash, signatures)
         )
+
+    def evidence(self) -> list[Evidence]:
+        return self.found
 
     def subscribe(self, callback: Callable[[Executed], None]) -> Unsubscribe:
         self._committed.append(callback)

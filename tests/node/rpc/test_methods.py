@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,12 +12,14 @@ from eth_account import Account as Wallet
 from eth_utils.address import to_checksum_address
 
 from consensus.certificate import check_certificate, decode_certificate
+from consensus.messages import Claim, Evidence, Kind, decode_message
+from consensus.signing import sign_digest
 from contracts import artifact
 from node.rpc.api import SyncStatus
 from node.rpc.encode import block_size, checksum_address, contract_address
 from primitives.block import Header, encode_block
 from primitives.crypto.keccak import keccak
-from primitives.types import Address, Gas, Hash32, Height, Wei
+from primitives.types import Address, Gas, Hash32, Height, Round, Wei
 from tests.node.rpc.devchain import funded_keys
 from tests.node.rpc.harness import GWEI, Rpc, sign, to_hex
 from tests.node.rpc.schema import check_result, specified
@@ -287,16 +290,13 @@ def test_state_reads_at_the_head(rpc: Rpc) -> None:
     assert rpc.call("eth_getBalance", OWNER_TEXT.upper().replace("X", "x"), "latest") != "0x0"
 
 
-def test_state_of_the_past_is_pruned_and_the_future_unknown(rpc: Rpc) -> None:
-    """State below the head is error 4444, above it `header not found`."""
+def test_state_of_the_future_is_unknown(rpc: Rpc) -> None:
+    """State above the head is `header not found`."""
     send(rpc, sign(OWNER, 0))
     for method in ("eth_getBalance", "eth_getCode", "eth_getTransactionCount"):
-        assert rpc.error(method, NOBODY, "0x0") == (4444, "pruned history unavailable")
-        assert rpc.error(method, NOBODY, "earliest")[0] == 4444
         assert rpc.error(method, NOBODY, "0x7") == (-32000, "header not found")
         unknown = {"blockHash": UNKNOWN_HASH}
         assert rpc.error(method, NOBODY, unknown) == (-32000, "header for hash not found")
-    assert rpc.error("eth_call", {"to": NOBODY}, "0x0")[0] == 4444
 
 
 def test_calls_return_output_and_reverts_carry_data(rpc: Rpc) -> None:
@@ -336,13 +336,12 @@ def test_revert_reasons_are_in_the_message(rpc: Rpc) -> None:
 
 
 def test_call_objects_are_checked(rpc: Rpc) -> None:
-    """Contradictions, other chains, overrides and blobs are refused in words."""
+    """Contradictions, other chains and blobs are refused in words."""
     assert rpc.error("eth_call", {"gasPrice": "0x1", "maxFeePerGas": "0x1"})[0] == -32602
     assert rpc.error("eth_call", {"data": "0x01", "input": "0x02"})[0] == -32602
     code, message = rpc.error("eth_call", {"chainId": "0x1"})
     assert (code, message) == (-32602, "chainId does not match node's (have=1, want=20260)")
     assert rpc.error("eth_call", {"blobVersionedHashes": []})[0] == -32602
-    assert rpc.error("eth_call", {}, "latest", {NOBODY: {"balance": "0x1"}})[0] == -32602
     assert "result" in rpc.ask("eth_call", {"to": NOBODY}, "latest", {}, None)
     code, message = rpc.error("eth_call", {"to": NOBODY, "maxFeePerGas": "0x1"})
     assert message.startswith("max fee per gas less than block base fee")
@@ -498,6 +497,35 @@ def test_certificates_prove_blocks(rpc: Rpc) -> None:
     ]
     assert members["hash"] == rpc.call("eth_getBlockByNumber", "latest")["extraData"]
     assert rpc.call("qenex_getCertificate", "0x0") is None
+
+
+def test_evidence_is_told_as_the_contract_takes_it(rpc: Rpc) -> None:
+    """Every double signature with both claims, and the bytes that the verifier contract accepts."""
+    assert rpc.call("qenex_getEvidence") == []
+    claims = [
+        Claim(
+            Kind.PROPOSAL,
+            Height(300),
+            Round(2),
+            Hash32(bytes([number]) * 32),
+            Round(number - 2),
+            Hash32(b"\x07" * 32),
+            OWNER.address,
+            b"",
+        )
+        for number in (1, 2)
+    ]
+    one, two = (
+        replace(each, signature=OWNER.sign(sign_digest(each, rpc.chain.params.chain_id)))
+        for each in claims
+    )
+    rpc.chain.found.append(Evidence(one, two))
+    (shown,) = rpc.call("qenex_getEvidence")
+    assert decode_message(bytes.fromhex(shown["evidence"][2:])) == Evidence(one, two)
+    assert (shown["kind"], shown["height"], shown["round"]) == ("proposal", "0x12c", "0x2")
+    assert shown["validator"] == OWNER_TEXT
+    assert [each["polRound"] for each in shown["claims"]] == [None, "0x0"]
+    assert shown["claims"][0]["signature"] == to_hex(one.signature)
 
 
 def test_subscriptions_need_a_websocket(rpc: Rpc) -> None:

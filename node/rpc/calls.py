@@ -1,0 +1,93 @@
+"""From a call object to what an engine runs: the message, the state, the block, overrides.
+
+A call sees the block that it names: its state, height, time and fees, as in go-ethereum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from node.rpc.arguments import BlockRef, CallObject
+from node.rpc.backend import Request, resolve, state_at
+from node.rpc.errors import invalid_params, server_error
+from primitives.block import Header
+from primitives.types import ZERO_ADDRESS, Gas, Wei
+from vm.blocks import block_context
+from vm.engine import BlockContext, Call
+from vm.overrides import (
+    BlockOverrides,
+    StateOverrides,
+    moved_precompiles,
+    override_block,
+    state_changes,
+)
+from vm.state.changes import StateReader
+from vm.state.layered import LayeredState
+
+
+def message_of(request: Request, wanted: CallObject, context: BlockContext) -> Call:
+    """Return the message of a call object, with what it leaves out filled in."""
+    chain_id = request.backend.api.params.chain_id
+    if wanted.chain_id is not None and wanted.chain_id != chain_id:
+        raise invalid_params(
+            f"chainId does not match node's (have={wanted.chain_id}, want={chain_id})"
+        )
+    gas_max = min(request.backend.settings.call_gas_max, context.gas_limit)
+    return Call(
+        sender=wanted.sender or ZERO_ADDRESS,
+        to=wanted.to,
+        data=wanted.data,
+        value=Wei(wanted.value),
+        gas=Gas(min(wanted.gas or gas_max, gas_max)),
+        gas_price=_gas_price(wanted, context.base_fee),
+        access_list=wanted.access_list,
+    )
+
+
+def _gas_price(wanted: CallObject, base_fee: Wei) -> Wei:
+    if wanted.gas_price is not None:
+        return Wei(wanted.gas_price)
+    cap, tip = wanted.max_fee_per_gas, wanted.max_priority_fee_per_gas
+    if cap is None:
+        return Wei(base_fee + tip if tip else 0)
+    if tip is not None and tip > cap:
+        raise server_error(
+            "max priority fee per gas higher than max fee per gas: "
+            f"maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}"
+        )
+    if 0 < cap < base_fee:
+        raise server_error(
+            f"max fee per gas less than block base fee: maxFeePerGas: {cap}, baseFee: {base_fee}"
+        )
+    return Wei(min(cap, base_fee + (tip or 0)))
+
+
+def call_context(
+    request: Request,
+    block: BlockRef,
+    accounts: StateOverrides | None,
+    different: BlockOverrides | None,
+) -> tuple[StateReader, BlockContext]:
+    """Return the state after `block` and the block that a call runs in, with overrides.
+
+    Raises RpcError when there is no such block or its state is gone, and BadOverride.
+    """
+    state = state_at(request.view, block)
+    params, view = request.backend.api.params, request.view
+    context = block_context(header_of(request, block), params, view.block_hash)
+    if different is not None:
+        context = override_block(context, different)
+    if accounts:
+        moved = moved_precompiles(accounts, request.backend.api.engine().precompiles(context))
+        context = replace(context, moved_precompiles=moved)
+        state = LayeredState(state, state_changes(state, accounts))
+    return state, context
+
+
+def header_of(request: Request, block: BlockRef) -> Header:
+    """Return the header that `block` names; raises RpcError when there is none."""
+    height = resolve(request.view, block)
+    header = None if height is None else request.view.header(height)
+    if header is None:
+        raise server_error("header for hash not found" if block.hash else "header not found")
+    return header
