@@ -28,6 +28,8 @@ _COMMANDS: Final = {
     "keys": "Make and show keys.",
     "genesis": "Write the document that a network begins with.",
     "status": "Show what a running node does.",
+    "validator": "See the validators and vote on changes of their set.",
+    "peers": "See who may connect, and vote on it.",
     "db": "Look after a node's database.",
 }
 

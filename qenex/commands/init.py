@@ -118,7 +118,7 @@ def _report(folder: DataFolder, genesis: Genesis) -> None:
     print(f"made {folder.path} for chain id {genesis.params.chain_id}")
     print(f"peer id    {peer_id}")
     if all(each.peer_id != peer_id for each in genesis.nodes):
-        print("           not among the genesis nodes: peers will refuse this node")
+        print("           not among the genesis nodes: peers refuse it until `qenex peers propose`")
     if validator.exists():
         address = keyfile_address(validator)
         print(f"validator  {to_checksum_address(address)}")

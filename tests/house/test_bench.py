@@ -109,6 +109,21 @@ def test_silent_node_is_named() -> None:
 
 @pytest.mark.slow
 @pytest.mark.process
+def test_growing_state_is_measured() -> None:
+    """A short run gives a column of figures for each size, and leaves no folder behind."""
+    command = [sys.executable, "-m", "scripts.bench", "state", "--json", "--accounts", "1500"]
+    command += ["--blocks", "2", "--transfers", "20"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["sizes"]
+    assert [row["accounts"] for row in rows] == [1_000, 1_500]
+    assert all(value > 0 for row in rows for value in row.values())
+
+
+@pytest.mark.slow
+@pytest.mark.process
 def test_network_is_measured() -> None:
     """A short run on a real network of one validator gives every figure, and ends by itself."""
     command = [sys.executable, "-m", "scripts.bench", "network", "--json", "--validators", "1"]

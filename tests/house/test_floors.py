@@ -82,6 +82,7 @@ def plants() -> list[Plant]:
         Plant("node/runtime.py", "from eth_account import Account", "crypto-wall"),
         Plant("consensus/core.py", "import pqcrypto.sign", "crypto-wall"),
         Plant("node/runtime.py", "def late():\n    import rocksdict", "disk-wall"),
+        Plant("vm/pyevm/engine.py", "import py_arkworks_bls12381", "curve-wall"),
         Plant("node/rpc/__init__.py", "import uvicorn", "http-wall"),
     ]
     return found
@@ -98,6 +99,7 @@ ALLOWED = (
     ("primitives/codec.py", "import rlp"),
     ("primitives/crypto/keys.py", "import coincurve, sha3, eth_account, pqcrypto"),
     ("node/store.py", "import rocksdict"),
+    ("vm/pyevm/bls.py", "import py_arkworks_bls12381"),
     ("node/rpc/server.py", "import uvicorn"),
     ("services/__init__.py", "import web3, primitives, contracts"),
     ("node/runtime.py", "import trio, vm.engine, consensus.core, p2p.network, genesis"),

@@ -13,7 +13,7 @@ from node.folder import DataFolder
 from p2p.keys import generate_node_key, load_node_key
 from qenex.cli import main
 
-COMMANDS = ["localnet", "init", "node", "keys", "genesis", "status", "db"]
+COMMANDS = ["localnet", "init", "node", "keys", "genesis", "status", "validator", "peers", "db"]
 
 
 @pytest.fixture
@@ -47,7 +47,14 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         ["keys", "show"],
         ["genesis"],
         ["status"],
+        ["validator", "list"],
+        ["validator", "propose"],
+        ["validator", "approve"],
+        ["peers"],
+        ["peers", "propose"],
+        ["peers", "approve"],
         ["db", "check"],
+        ["db", "prune"],
     ],
 )
 def test_every_command_teaches(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +148,7 @@ def test_observer_and_strangers(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert run("genesis", "--validator", "0x" + "11" * 20, "--out", document) == 0
     assert run("init", "--data-dir", tmp_path / "observer", "--genesis", document) == 0
     shown = capsys.readouterr().out
-    assert "peers will refuse this node" in shown
+    assert "peers refuse it until" in shown
     assert "this node observes" in shown
     assert load_node_key(tmp_path / "observer" / "node.key").peer_id in shown
 

@@ -12,9 +12,11 @@ import pytest
 
 from genesis.document import load
 from genesis.nodes import NodeEntry, Role
+from genesis.predeploys import node_registry_account
 from genesis.writing import save
 from node.wal import SUFFIX
 from p2p.keys import generate_node_key, load_node_key, save_node_key
+from primitives.params import NODE_REGISTRY
 from tests.system.cluster import ROOT, Cluster, environment, free_ports, rpc, wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -27,9 +29,11 @@ def admit_observer(cluster: Cluster, folder: Path) -> None:
     save_node_key(folder / "node.key", key)
     genesis = load(cluster.folder(0).genesis)
     nodes = (*genesis.nodes, NodeEntry(key.peer_id, (), None, Role.OBSERVER))
+    registry = node_registry_account(nodes, genesis.params.validator_registry)
+    alloc = {**genesis.alloc, NODE_REGISTRY: registry}
     for index in cluster.indexes:
         cluster.folder(index).genesis.unlink()
-        save(replace(genesis, nodes=nodes), cluster.folder(index).genesis)
+        save(replace(genesis, nodes=nodes, alloc=alloc), cluster.folder(index).genesis)
     shutil.copy(cluster.folder(0).genesis, folder / "genesis.json")
 
 
