@@ -57,10 +57,9 @@ FIXED_WORDS = {"vm/": ("coinbase", "seal"), "node/rpc/": ("coinbase",), "tests/"
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|for now|simplified|placeholder)\b", re.IGNORECASE)
 MACHINE_PATH = re.compile(r"(?<![\w./-])/(?:work|home|root|Users|opt)/[\w.]")
 REGISTRY_HOST = re.compile(
-    r"\b(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|crates\.io|proxy\.golang\.org|"
-    r"yarnpkg\.com|deb\.debian\.org|repo1?\.maven\.)",
-    re.IGNORECASE,
+    r'"resolved"\s*:|(?<!no-emit)--(?:extra-)?index-url\s|--find-links\s|\bregistry\s*=\s*\S*http'
 )
+"""The words beside which lock files and settings name a package registry."""
 BARE_IGNORE = re.compile(r"#\s*type:\s*ignore(?!\[[a-z0-9, -]+\]\s+#\s*\w)")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 CODED_IGNORE = re.compile(r"#\s*type:\s*ignore\[[a-z0-9, -]+\]")

@@ -112,11 +112,11 @@ SAMPLES = (
     Sample("machine-path", '{"a": "/root/.cache"}\n', "{}\n", "contracts/artifacts/A.json"),
     Sample(
         "registry-host",
-        '{"resolved": "https://registry.npmjs' + '.org/a.tgz"}\n',
+        '{"resolved": "https://registry.example/a.tgz"}\n',
         "{}\n",
         "tests/clients/package-lock.json",
     ),
-    Sample("registry-host", "--index-url https://pypi" + ".org/simple\n", "a==1\n",
+    Sample("registry-host", "--index-url https://index.example/simple\n", "a==1\n",
            "requirements/runtime.txt"),
 )  # fmt: skip
 
