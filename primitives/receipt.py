@@ -6,11 +6,20 @@ what the receipts trie and the wire hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from primitives.codec import Item, as_bytes, as_list, as_uint, decode_list, encode, uint
+from primitives.codec import (
+    Item,
+    as_bytes,
+    as_list,
+    as_uint,
+    decode_list,
+    encode,
+    list_prefix,
+    uint,
+)
 from primitives.crypto.keccak import keccak
 from primitives.errors import InvalidMessage
 from primitives.types import ADDRESS_BYTES, HASH_BYTES, Address, Gas, Hash32
@@ -18,6 +27,9 @@ from primitives.types import ADDRESS_BYTES, HASH_BYTES, Address, Gas, Hash32
 BLOOM_BYTES: Final = 256
 TOPICS_MAX: Final = 4
 EMPTY_BLOOM: Final = bytes(BLOOM_BYTES)
+
+_NOTHING_LOGGED: Final = encode(EMPTY_BLOOM) + encode([])
+_TYPE_BYTE: Final = (b"", *(bytes((kind,)) for kind in range(1, 0x80)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +57,10 @@ class Receipt:
     state_root: Hash32 | None = None
 
 
-def bloom_of(logs: Iterable[Log]) -> bytes:
+def bloom_of(logs: Sequence[Log]) -> bytes:
     """Return the 2048-bit bloom filter of addresses and topics. Source: Yellow Paper, M(O)."""
+    if not logs:
+        return EMPTY_BLOOM
     bits = 0
     for log in logs:
         for item in (log.address, *log.topics):
@@ -67,12 +81,17 @@ def join_blooms(blooms: Iterable[bytes]) -> bytes:
     """Return the bitwise or of 256-byte blooms."""
     bits = 0
     for bloom in blooms:
-        bits |= int.from_bytes(bloom, "big")
+        if bloom != EMPTY_BLOOM:
+            bits |= int.from_bytes(bloom, "big")
     return bits.to_bytes(BLOOM_BYTES, "big")
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
     """Return the EIP-2718 encoding: RLP for type 0, type byte and RLP for the others."""
+    if not receipt.logs and receipt.state_root is None and receipt.bloom == EMPTY_BLOOM:
+        used = encode(uint(receipt.cumulative_gas_used))
+        body = (b"\x01" if receipt.status else b"\x80") + used + _NOTHING_LOGGED
+        return _TYPE_BYTE[receipt.type] + list_prefix(len(body)) + body
     logs: list[Item] = [[log.address, list(log.topics), log.data] for log in receipt.logs]
     outcome = uint(receipt.status) if receipt.state_root is None else receipt.state_root
     body = encode([outcome, uint(receipt.cumulative_gas_used), receipt.bloom, logs])

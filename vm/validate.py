@@ -97,6 +97,8 @@ def intrinsic_gas(message: Charged, authorizations: int = 0, fork: Fork = Fork.P
     7702.
     """
     data = message.data
+    if not data and message.to is not None and not message.access_list:
+        return Gas(GAS_BASE + authorizations * GAS_AUTHORIZATION)
     zeros = data.count(0)
     byte = GAS_BYTE if fork >= Fork.ISTANBUL else GAS_BYTE_FRONTIER
     gas = GAS_BASE + zeros * GAS_ZERO_BYTE + (len(data) - zeros) * byte
@@ -113,6 +115,8 @@ def floor_gas(data: bytes, fork: Fork = Fork.PRAGUE) -> Gas:
     """Return the least gas that a transaction with `data` pays: 0 before Prague (EIP-7623)."""
     if fork < Fork.PRAGUE:
         return Gas(0)
+    if not data:
+        return Gas(GAS_BASE)
     zeros = data.count(0)
     return Gas(GAS_BASE + (zeros + (len(data) - zeros) * TOKENS_PER_BYTE) * GAS_FLOOR_TOKEN)
 

@@ -258,3 +258,35 @@ def test_balances_out_of_range_are_an_invariant_broken() -> None:
     assert overlay.changes().accounts[ALICE] == replace(
         Account(), balance=Wei(2**256 - 1), nonce=Nonce(0)
     )
+
+
+amount = st.integers(0, 3)
+
+
+@given(st.lists(st.tuples(where, where, where, amount, amount, amount), max_size=6), st.booleans())
+def test_a_direct_transfer_equals_its_single_steps(
+    moves: list[tuple[Address, Address, Address, int, int, int]], keeps_empty: bool
+) -> None:
+    """Nonce, value, fee and tip in one step leave the same changes, empty accounts included."""
+    reader = MemoryState.of(ALLOC)
+    direct = Overlay(reader, keeps_empty=keeps_empty)
+    stepwise = Overlay(reader, keeps_empty=keeps_empty)
+    for sender, to, recipient, value, fee, tip in moves:
+        direct.transfer(sender, to, Wei(value), Wei(fee), fee_recipient=recipient, tip=Wei(tip))
+        stepwise.increment_nonce(sender)
+        for address, change in ((sender, -value - fee), (to, value), (recipient, tip)):
+            stepwise.set_balance(address, stepwise.get_balance(address) + change)
+        stepwise.finish_transaction()
+    for address in ADDRESSES:
+        assert direct.account(address) == stepwise.account(address)
+        assert direct.has_storage(address) == stepwise.has_storage(address)
+
+
+def test_a_direct_transfer_inside_a_transaction_is_refused() -> None:
+    """It keeps no undo entries, so what began before it could not be reverted."""
+    overlay = Overlay(MemoryState.of(ALLOC))
+    overlay.touch_account(ADDRESSES[0])
+    with pytest.raises(BrokenInvariant, match="between transactions"):
+        overlay.transfer(
+            ADDRESSES[0], ADDRESSES[1], Wei(1), Wei(1), fee_recipient=ADDRESSES[2], tip=Wei(0)
+        )

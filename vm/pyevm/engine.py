@@ -46,7 +46,7 @@ from vm.pyevm.shadow import Dump, ShadowEngine
 from vm.pyevm.simulating import BlockSimulation
 from vm.pyevm.state import INTERPRETED, PLAIN, TUNED, State, Tuning
 from vm.pyevm.tracing import run_traced, trace_transactions
-from vm.pyevm.transition import Outcome, order_of, order_of_call, run
+from vm.pyevm.transition import Outcome, order_of_call, run, run_transaction
 from vm.state.changes import StateReader
 from vm.state.memory import MemoryState
 from vm.state.overlay import Overlay
@@ -303,7 +303,7 @@ class _BlockRun:
 
     def include(self, tx: Transaction) -> None:
         """Run a checked transaction and write its receipt."""
-        outcome = run(self._state, order_of(tx, self._context.base_fee, self._blob_fee))
+        outcome = run_transaction(self._state, tx, self._blob_fee)
         self._gas_used += outcome.gas_used
         self._blobs_left -= len(tx.blob_hashes)
         self._transactions.append(tx)

@@ -35,7 +35,7 @@ from primitives.types import (
     Hash32,
     Wei,
 )
-from vm.engine import BlockContext, Call
+from vm.engine import Call
 from vm.fees import BLOB_GAS
 from vm.forks import Fork
 from vm.pyevm.errors import words
@@ -117,11 +117,24 @@ def order_of_call(call: Call, gas: Gas, base_fee: Wei) -> Order:
     )
 
 
+def run_transaction(state: State, tx: Transaction, blob_fee: Wei) -> Outcome:
+    """Carry out a validated transaction at the prices of the state's block."""
+    base_fee = state.context.base_fee
+    if state.tuning.shortcuts and is_plain_transfer(state, tx):
+        price = tx.effective_gas_price(base_fee)
+        return _transfer(state, tx, tx.sender, price, Wei(price - base_fee))
+    return _run(state, order_of(tx, base_fee, blob_fee))
+
+
 def run(state: State, order: Order) -> Outcome:
     """Carry out `order` on the state's overlay and return its outcome."""
-    overlay = state.overlay
     if state.tuning.shortcuts and is_plain_transfer(state, order):
-        return _transfer(overlay, state.context, order)
+        return _transfer(state, order, order.sender, order.price, order.tip)
+    return _run(state, order)
+
+
+def _run(state: State, order: Order) -> Outcome:
+    overlay = state.overlay
     _pay(overlay, order.sender, -order.gas * order.price - order.blob_cost)
     nonce = overlay.get_nonce(order.sender)
     overlay.set_nonce(order.sender, nonce + 1)
@@ -134,7 +147,7 @@ def run(state: State, order: Order) -> Outcome:
     return _settle(state, order, computation, created)
 
 
-def is_plain_transfer(state: State, order: Order) -> bool:
+def is_plain_transfer(state: State, order: Transaction | Order) -> bool:
     """True when the order moves value and runs no code at all."""
     return (
         order.to is not None
@@ -145,16 +158,21 @@ def is_plain_transfer(state: State, order: Order) -> bool:
     )
 
 
-def _transfer(overlay: Overlay, context: BlockContext, order: Order) -> Outcome:
+def _transfer(
+    state: State, order: Transaction | Order, sender: Address, price: Wei, tip: Wei
+) -> Outcome:
     """Carry out an order that runs no code: the same balances without an EVM."""
-    to = order.to or ZERO_ADDRESS
+    context = state.context
     fork = context.rules.fork
     gas_used = Gas(max(intrinsic_gas(order, fork=fork), floor_gas(order.data, fork)))
-    overlay.increment_nonce(order.sender)
-    _pay(overlay, order.sender, -order.value - gas_used * order.price)
-    _pay(overlay, to, order.value)
-    _pay(overlay, context.coinbase, gas_used * order.tip)
-    overlay.finish_transaction()
+    state.overlay.transfer(
+        sender,
+        order.to or ZERO_ADDRESS,
+        order.value,
+        Wei(gas_used * price),
+        fee_recipient=context.coinbase,
+        tip=Wei(gas_used * tip),
+    )
     return Outcome(None, b"", gas_used, Gas(0), (), None)
 
 

@@ -292,6 +292,36 @@ class Overlay:
         if address not in self._wiped and self._reader.has_storage(address):
             self._wiped.add(address)
 
+    def transfer(
+        self,
+        sender: Address,
+        to: Address,
+        value: Wei,
+        fee: Wei,
+        *,
+        fee_recipient: Address,
+        tip: Wei,
+    ) -> None:
+        """Make a whole transaction that runs no code: value, fee, nonce; it cannot be undone.
+
+        `sender` pays `value` and `fee`, `fee_recipient` gets `tip`, all in wei. For use between
+        transactions, and equal to setting nonce and balances and finishing the transaction.
+        """
+        ensure(not self._journal, "a direct transfer stands between transactions")
+        self._add(sender, -value - fee, 1)
+        self._add(to, value)
+        self._add(fee_recipient, tip)
+        for address in () if self._keeps_empty else (to, fee_recipient):
+            account = self._accounts[address]
+            if account is not None and account.is_empty:
+                self._remove(address)
+
+    def _add(self, address: Address, amount: int, nonces: int = 0) -> None:
+        old = self.account(address) or _NOTHING
+        self._accounts[address] = Account(
+            Nonce(old.nonce + nonces), Wei(old.balance + amount), old.storage_root, old.code_hash
+        )
+
     # --- result -------------------------------------------------------------------------------
 
     def changes(self) -> ChangeSet:
