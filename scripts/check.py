@@ -45,7 +45,7 @@ def steps(*, fast: bool) -> list[Step]:
         Step("types", (tool + "mypy", "--strict", *typed)),
     ]
     if not fast:
-        found.append(Step("tests", (sys.executable, "-m", "pytest"), shows_output=True))
+        found.append(Step("tests", (str(ROOT / "scripts" / "test"),), shows_output=True))
     return found
 
 
