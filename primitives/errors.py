@@ -115,6 +115,10 @@ class SenderNotEOA(InvalidTransaction):
     """The sender has code that is not a delegation (EIP-3607)."""
 
 
+class SenderNotPermitted(InvalidTransaction):
+    """The network's AccountPermissions contract does not let this account do it."""
+
+
 class InitcodeTooLarge(InvalidTransaction):
     """Creation code above 49,152 bytes (EIP-3860)."""
 

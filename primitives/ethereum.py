@@ -8,9 +8,19 @@ that is there. Sources: Yellow Paper 4.4; EIP-1559, 4895, 4844, 4788, 7685.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import BinaryIO, Final
 
-from primitives.codec import Item, as_bytes, as_list, as_uint, decode_list, encode, split, uint
+from primitives.codec import (
+    Item,
+    as_bytes,
+    as_list,
+    as_uint,
+    decode_list,
+    encode,
+    split,
+    uint,
+    wrap,
+)
 from primitives.crypto.keccak import keccak
 from primitives.errors import InvalidMessage
 from primitives.receipt import BLOOM_BYTES
@@ -24,6 +34,10 @@ OMMERS_MAX: Final = 2
 GWEI: Final = 10**9
 NONCE_BYTES: Final = 8
 FIRST_BYTE_LEGACY_MIN: Final = 0x80
+LIST_MIN: Final = 0xC0
+LONG_LIST_MIN: Final = 0xF8
+BLOCK_BYTES_READ_MAX: Final = 64 << 20
+"""Most bytes of a block in a file; the largest that a public chain allows is a sixth of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +198,19 @@ def _withdrawal(item: Item) -> Withdrawal:
     )
 
 
+def encode_public_block(block: PublicBlock) -> bytes:
+    """Return the RLP list of header, transactions, ommers and, since Shanghai, withdrawals."""
+    transactions = wrap(encode(each.raw) if each.type else each.raw for each in block.transactions)
+    parts = [
+        encode_public_header(block.header),
+        transactions,
+        encode([header_items(each) for each in block.ommers]),
+    ]
+    if block.withdrawals is not None:
+        parts.append(wrap(encode_withdrawal(each) for each in block.withdrawals))
+    return wrap(parts)
+
+
 def split_blocks(raw: bytes) -> list[bytes]:
     """Return the encoded blocks that stand one after the other in `raw`; raises InvalidMessage."""
     items, starts = split(raw, 0, len(raw))
@@ -193,6 +220,28 @@ def split_blocks(raw: bytes) -> list[bytes]:
             raise InvalidMessage("a block is an RLP list, found a string")
         blocks.append(raw[start : item[1]])
     return blocks
+
+
+def read_block(stream: BinaryIO, size_bytes_max: int = BLOCK_BYTES_READ_MAX) -> bytes | None:
+    """Return the next encoded block of `stream`, or None at its end; raises InvalidMessage.
+
+    For files that are too long to be read whole; `split_blocks` is for those that are not.
+    """
+    first = stream.read(1)
+    if not first:
+        return None
+    if first[0] < LIST_MIN:
+        raise InvalidMessage("a block is an RLP list, found a string")
+    prefix, size = first, first[0] - LIST_MIN
+    if first[0] >= LONG_LIST_MIN:
+        length = stream.read(first[0] - LONG_LIST_MIN + 1)
+        prefix, size = first + length, int.from_bytes(length, "big")
+    if size > size_bytes_max:
+        raise InvalidMessage(f"a block has at most {size_bytes_max} bytes, found {size}")
+    payload = stream.read(size)
+    if len(payload) < size:
+        raise InvalidMessage("the file ends within a block")
+    return prefix + payload
 
 
 def decode_public_block(raw: bytes) -> PublicBlock:

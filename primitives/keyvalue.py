@@ -25,6 +25,7 @@ class Column(StrEnum):
     INDEX = "index"
     BLOCK = "block"
     RECEIPT = "receipt"
+    LOG = "log"
     TRANSACTION = "transaction"
     CERTIFICATE = "certificate"
     META = "meta"

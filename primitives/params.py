@@ -33,6 +33,12 @@ EVIDENCE_VERIFIER: Final = Address(bytes.fromhex("000000000000000000000000000000
 NODE_REGISTRY: Final = Address(bytes.fromhex("0000000000000000000000000000000000001003"))
 """Fixed address of the NodeRegistry predeploy."""
 
+ACCOUNT_PERMISSIONS: Final = Address(bytes.fromhex("0000000000000000000000000000000000001004"))
+"""Fixed address of the AccountPermissions predeploy, where a network has it."""
+
+DEPLOYMENT_PROXY: Final = Address(bytes.fromhex("4e59b44847b379578588920cA78FbF26c0B4956C"))
+"""Address of the deterministic deployment proxy: calldata = salt and creation code."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsensusTimes:
@@ -53,6 +59,7 @@ class ChainParams:
     """The agreed rules of one network.
 
     Blocks follow Prague; those whose timestamp is at or above `osaka_time` (seconds) follow Osaka.
+    With `account_permissions` the contract of this name says who may send and deploy.
     """
 
     chain_id: ChainId
@@ -65,3 +72,4 @@ class ChainParams:
     times: ConsensusTimes = field(default_factory=ConsensusTimes)
     validator_registry: Address = VALIDATOR_REGISTRY
     osaka_time: int | None = None
+    account_permissions: bool = False

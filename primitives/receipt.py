@@ -103,13 +103,15 @@ def decode_receipt(raw: bytes) -> Receipt:
     if not raw:
         raise InvalidMessage("empty receipt")
     kind = raw[0] if raw[0] < 0x80 else 0
-    status, gas_used, bloom, logs = decode_list(raw[1:] if kind else raw, 4)
+    outcome, gas_used, bloom, logs = decode_list(raw[1:] if kind else raw, 4)
+    has_root = isinstance(outcome, bytes) and len(outcome) == HASH_BYTES and kind == 0
     return Receipt(
         type=kind,
-        status=as_uint(status, 1),
+        status=0 if has_root else as_uint(outcome, 1),
         cumulative_gas_used=Gas(as_uint(gas_used, 64)),
         logs=tuple(_decode_log(log) for log in as_list(logs)),
         bloom=as_bytes(bloom, BLOOM_BYTES),
+        state_root=Hash32(as_bytes(outcome)) if has_root else None,
     )
 
 

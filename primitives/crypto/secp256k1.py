@@ -65,6 +65,11 @@ class PrivateKey:
         """The 32 secret bytes."""
         return self._key.secret
 
+    @property
+    def public_key(self) -> bytes:
+        """The public key, 64 bytes: x and y of its point."""
+        return self._key.public_key.format(compressed=False)[1:]
+
     def sign(self, digest: bytes) -> bytes:
         """Return the 65-byte signature r | s | v of a 32-byte digest, low s. Source: RFC 6979."""
         ensure(len(digest) == HASH_BYTES, "only 32-byte digests are signed", length=len(digest))
