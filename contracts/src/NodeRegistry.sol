@@ -69,6 +69,9 @@ contract NodeRegistry {
     mapping(bytes32 id => Change) private _changes;
     mapping(bytes32 id => mapping(address validator => bool)) private _approvals;
     mapping(uint64 epoch => bytes32[] ids) private _proposed;
+    /// @notice Who may change the nodes besides a quorum of validators; zero for nobody. Written by
+    ///         the genesis document.
+    address public governance;
 
     /// @notice A validator proposed to admit or replace a node (or to remove it).
     event NodeChangeProposed(
@@ -94,6 +97,8 @@ contract NodeRegistry {
 
     /// @notice The caller is not a validator.
     error NotValidator(address caller);
+    /// @notice The caller is not the governance contract.
+    error NotGovernance(address caller);
     /// @notice Not the peer id of an Ed25519 key.
     error BadPeerId(bytes peerId);
     /// @notice Too many addresses, an empty or a too long one.
@@ -149,6 +154,21 @@ contract NodeRegistry {
     /// @return id Name of the proposal, to be used in `approve`.
     function proposeRemoval(bytes calldata peerId) external returns (bytes32 id) {
         return _propose(Node(address(0), peerId, new string[](0)), true);
+    }
+
+    /// @notice Admits, replaces or removes a node at once, like a proposal that a quorum approved.
+    function governNode(
+        bytes calldata peerId,
+        address validator,
+        string[] calldata addresses,
+        bool isRemoval
+    ) external {
+        if (msg.sender != governance) revert NotGovernance(msg.sender);
+        Node memory node = Node(validator, peerId, addresses);
+        _checkChange(node, isRemoval);
+        ++epoch;
+        if (isRemoval) _remove(peerId);
+        else _admit(node);
     }
 
     /// @notice Approves a proposal of the present epochs; the one that completes the quorum applies it.

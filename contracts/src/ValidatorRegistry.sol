@@ -11,6 +11,9 @@ pragma solidity 0.8.37;
 ///         floor(2 * total / 3) + 1, have approved it. A proposal belongs to the epoch in which it was made: each change starts a new epoch, and every
 ///         proposal of an older epoch is dead. So approvals always come from the present set,
 ///         measured by its present powers.
+///
+///         Where the genesis document names a governance contract, that may make the same changes by
+///         itself, without the members; where it names none, nobody else can.
 /// @dev Members are kept in ascending order of address: the order of the set's hash in headers.
 contract ValidatorRegistry {
     struct Validator {
@@ -39,6 +42,9 @@ contract ValidatorRegistry {
 
     /// @notice Number of changes made since genesis.
     uint64 public epoch;
+    /// @notice Who may change the set besides a quorum of members; zero for nobody. Written by the
+    ///         genesis document.
+    address public governance;
 
     /// @notice A member proposed a change in `epoch`; power 0 means removal.
     event ValidatorChangeProposed(
@@ -75,6 +81,8 @@ contract ValidatorRegistry {
 
     /// @notice The caller is not a member of the present set.
     error NotValidator(address caller);
+    /// @notice The caller is not the governance contract.
+    error NotGovernance(address caller);
     /// @notice The validator to remove, or to rotate, is not a member.
     error UnknownValidator(address validator);
     /// @notice The successor is a member already.
@@ -170,6 +178,13 @@ contract ValidatorRegistry {
             );
         }
         _approve(id);
+    }
+
+    /// @notice Changes the set at once, like a proposal that a quorum approved.
+    function governChange(address validator, uint64 power, bytes32 pqKeyHash) external {
+        if (msg.sender != governance) revert NotGovernance(msg.sender);
+        _checkChange(validator, power, pqKeyHash);
+        _apply(Change(validator, power, epoch, pqKeyHash, address(0)));
     }
 
     /// @notice Approves a proposal of the present epoch; the one that completes the quorum applies it.
