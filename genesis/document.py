@@ -8,9 +8,15 @@
         "blockPeriodMs", "emptyBlockPeriodMs", "clockDriftMs", "baseFeeMin", "validatorRegistry",
         "timeouts":   {"proposeMs", "voteMs", "deltaMs", "maxMs", "rebroadcastMs"},
         "validators": [{"address", "power", "pqKeyHash"}],
-        "nodes":      [{"peerId", "addresses", "validator", "role"}]
+        "nodes":      [{"peerId", "addresses", "validator", "role"}],
+        "contracts":  [{"name", "address", "codeHash"}],
+        "accountPermissions": true
       }
     }
+
+`contracts` names contracts that must stand in the state with exactly this code (its keccak256): the
+document is refused where `alloc` holds other code, and a node does not start on another state. With
+`accountPermissions` every node asks the AccountPermissions contract who may send and deploy.
 
 Reading is strict: an unknown key, a wrong type or a value out of bounds is a ConfigError that
 names the path. Numbers are JSON numbers, decimal text or 0x hex text, as in geth. Every fork up to
@@ -32,13 +38,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts import artifact
-from genesis.fields import Field, parse_json
+from genesis.accounts import NO_SLOTS, read_accounts
+from genesis.fields import DECODER, Field, decode_text, parse_json, parse_text
+from genesis.known import KnownCode, check_known_codes, known_codes
 from genesis.nodes import NodeEntry, Role, check_multiaddr, check_peer_id
 from genesis.predeploys import (
     HISTORY_ADDRESS,
     NODES_CONTRACT,
     REGISTRY_CONTRACT,
     evidence_account,
+    governance_of,
     history_account,
     node_registry_account,
     node_registry_storage,
@@ -133,6 +142,7 @@ class Genesis:
     alloc: Mapping[Address, GenesisAccount]
     validators: ValidatorSet
     nodes: tuple[NodeEntry, ...] = ()
+    contracts: tuple[KnownCode, ...] = ()
     summary: bytes = field(default=b"", compare=False)
     """Digest of the file that it came from, and the document without `alloc`: see `load`."""
     has_alloc: bool = True
@@ -159,16 +169,27 @@ def load(path: Path, *, known: bytes | None = None) -> Genesis:
         if known is not None and is_known:
             rest = parse_json(known[len(digest) :], "genesis document")
             return replace(parse(rest, with_alloc=False), summary=known)
-        document = parse_json(raw, "genesis document")
-        genesis = parse(document)
+        text, raw = decode_text(raw, "genesis document"), b""
+        found = read_accounts(text, _account_of, DECODER)
+        document = parse_text(text, "genesis document") if found is None else found[0]
+        del text
+        genesis = parse(document, accounts=None if found is None else found[1])
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", **error.facts) from None
     rest = json.dumps({**document, "alloc": {}}, separators=(",", ":")).encode()
     return replace(genesis, summary=digest + rest)
 
 
-def parse(document: Any, *, with_alloc: bool = True) -> Genesis:
-    """Return the genesis that a parsed JSON document describes; raises ConfigError."""
+def parse(
+    document: Any,
+    *,
+    with_alloc: bool = True,
+    accounts: dict[Address, GenesisAccount] | None = None,
+) -> Genesis:
+    """Return the genesis that a parsed JSON document describes; raises ConfigError.
+
+    `accounts` are those of `alloc`, if they were read already.
+    """
     root = Field("", document)
     root.keys(
         required={"config", "gasLimit", "alloc", "qenex"},
@@ -185,15 +206,19 @@ def parse(document: Any, *, with_alloc: bool = True) -> Genesis:
     nodes = _nodes(root.at("qenex"), validators)
     alloc: dict[Address, GenesisAccount] = {}
     if with_alloc:
-        alloc = dict(_alloc(root.at("alloc")))
+        alloc = dict(_alloc(root.at("alloc"))) if accounts is None else accounts
         _add_predeploys(root.at("alloc"), alloc, params.validator_registry, validators)
         _add_node_registry(root.at("alloc"), alloc, params.validator_registry, nodes)
+    contracts = known_codes(root.at("qenex"))
+    if with_alloc:
+        check_known_codes(root.at("alloc"), alloc, contracts, params)
     return Genesis(
         params=params,
         timestamp=root.at("timestamp").uint(0, UINT64_MAX) if root.has("timestamp") else 0,
         alloc=alloc,
         validators=validators,
         nodes=nodes,
+        contracts=contracts,
         has_alloc=with_alloc,
     )
 
@@ -235,6 +260,8 @@ def _params(root: Field) -> ChainParams:
             "clockDriftMs",
             "baseFeeMin",
             "validatorRegistry",
+            "contracts",
+            "accountPermissions",
         },
     )
 
@@ -259,7 +286,15 @@ def _params(root: Field) -> ChainParams:
         times=_times(qenex.at("timeouts")) if qenex.has("timeouts") else default.times,
         validator_registry=registry,
         osaka_time=_osaka_time(config),
+        account_permissions=_switch(qenex, "accountPermissions"),
     )
+
+
+def _switch(qenex: Field, name: str) -> bool:
+    value = qenex.at(name).value if qenex.has(name) else False
+    if not isinstance(value, bool):
+        raise qenex.at(name).wrong("must be true or false")
+    return value
 
 
 def _osaka_time(config: Field) -> int | None:
@@ -316,6 +351,11 @@ def _alloc(field: Field) -> list[tuple[Address, GenesisAccount]]:
     return rows
 
 
+def _account_of(key: str, value: Any) -> tuple[Address, GenesisAccount]:
+    place = Field("alloc", {}).at(key).path
+    return Field(place, key).address(), _account(Field(place, value))
+
+
 def _account(field: Field) -> GenesisAccount:
     field.keys(required=set(), optional={"balance", "nonce", "code", "storage"})
     storage: dict[int, int] = {}
@@ -329,7 +369,7 @@ def _account(field: Field) -> GenesisAccount:
         balance=Wei(field.at("balance").uint() if field.has("balance") else 0),
         nonce=Nonce(field.at("nonce").uint(0, UINT64_MAX - 1) if field.has("nonce") else 0),
         code=field.at("code").raw() if field.has("code") else b"",
-        storage={slot: value for slot, value in storage.items() if value},
+        storage={slot: value for slot, value in storage.items() if value} or NO_SLOTS,
     )
 
 
@@ -411,7 +451,8 @@ def _add_predeploys(
     if not found.code:
         raise ConfigError(f"{place}.code: missing; the validator registry stands here", path=place)
     is_ours = found.code == artifact(REGISTRY_CONTRACT).deployed_bytecode
-    if is_ours and dict(found.storage) != registry_storage(validators):
+    governance = governance_of(REGISTRY_CONTRACT, found)
+    if is_ours and dict(found.storage) != registry_storage(validators, governance):
         raise ConfigError(f"{place}.storage: holds other validators than qenex", path=place)
 
 
@@ -426,7 +467,8 @@ def _add_node_registry(
     if not found.code:
         raise ConfigError(f"{place}.code: missing; the node registry stands here", path=place)
     is_ours = found.code == artifact(NODES_CONTRACT).deployed_bytecode
-    if is_ours and dict(found.storage) != node_registry_storage(nodes, registry):
+    governance = governance_of(NODES_CONTRACT, found)
+    if is_ours and dict(found.storage) != node_registry_storage(nodes, registry, governance):
         raise ConfigError(
             f"{place}.storage: holds other nodes than qenex; "
             "leave this account out to have it written from qenex.nodes",

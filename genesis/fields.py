@@ -115,11 +115,24 @@ def parse_json(raw: bytes, source: str) -> Any:
     Refuses an object that has one key twice: two readers could take different ones. The depth is
     checked first, because Python's parser follows it on the machine's stack.
     """
+    return parse_text(decode_text(raw, source), source)
+
+
+def decode_text(raw: bytes, source: str) -> str:
+    """Return the text of JSON that is not nested too deep; raises ConfigError."""
     try:
         text = raw.decode("utf-8")
-        if _depth(text) > DEPTH_MAX:
-            raise ConfigError(f"{source}: not JSON: nested deeper than {DEPTH_MAX}")
-        return json.loads(text, object_pairs_hook=_without_duplicates)
+    except ValueError as error:
+        raise ConfigError(f"{source}: not JSON: {error}") from None
+    if _depth(text) > DEPTH_MAX:
+        raise ConfigError(f"{source}: not JSON: nested deeper than {DEPTH_MAX}")
+    return text
+
+
+def parse_text(text: str, source: str) -> Any:
+    """Return the JSON value in a text of `decode_text`; raises as `parse_json`."""
+    try:
+        return DECODER.decode(text)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno} column {error.colno}"
         raise ConfigError(f"{source}: not JSON: {error.msg} at {where}") from None
@@ -148,3 +161,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ConfigError(f"the key {json.dumps(key)} stands twice in one object")
         found[key] = value
     return found
+
+
+DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_duplicates)
+"""Parses JSON and raises ConfigError for an object that has one key twice."""

@@ -10,6 +10,7 @@ chain (Arachnid's, used by forge and others).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from contracts import artifact
@@ -17,12 +18,14 @@ from genesis.nodes import NodeEntry, peer_id_bytes
 from primitives.account import GenesisAccount
 from primitives.crypto.keccak import keccak
 from primitives.errors import ensure
+from primitives.params import DEPLOYMENT_PROXY
 from primitives.types import ZERO_ADDRESS, Address, Nonce
 from primitives.validators import ValidatorSet
 
 REGISTRY_CONTRACT: Final = "ValidatorRegistry"
 NODES_CONTRACT: Final = "NodeRegistry"
 EVIDENCE_CONTRACT: Final = "EvidenceVerifier"
+PERMISSIONS_CONTRACT: Final = "AccountPermissions"
 
 HISTORY_ADDRESS: Final = Address(bytes.fromhex("0000F90827F1C53a10cb7A02335B175320002935"))
 """Address of the block hash history contract. Source: EIP-2935."""
@@ -32,8 +35,7 @@ HISTORY_CODE: Final = bytes.fromhex(
     "611fff81430311604257611fff9006545f5260205ff35b5f5ffd5b5f35611fff60014303065500"
 )
 
-DEPLOYER_ADDRESS: Final = Address(bytes.fromhex("4e59b44847b379578588920cA78FbF26c0B4956C"))
-"""Address of the deterministic deployment proxy: calldata = salt and creation code."""
+DEPLOYER_ADDRESS: Final = DEPLOYMENT_PROXY
 
 DEPLOYER_CODE: Final = bytes.fromhex(
     "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe03601600081602082378035"
@@ -41,18 +43,46 @@ DEPLOYER_CODE: Final = bytes.fromhex(
 )
 
 
-def registry_account(validators: ValidatorSet) -> GenesisAccount:
-    """Return the ValidatorRegistry whose first set is `validators`."""
+@dataclass(frozen=True, slots=True)
+class Predeploy:
+    """A named contract with its first state, made elsewhere: see `qenex.predeploys`."""
+
+    name: str
+    address: Address
+    account: GenesisAccount
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What AccountPermissions begins with: who manages it, who may send and deploy, if limited."""
+
+    manager: Address = ZERO_ADDRESS
+    limits_senders: bool = False
+    limits_deployers: bool = False
+    senders: tuple[Address, ...] = ()
+    deployers: tuple[Address, ...] = ()
+
+
+def registry_account(
+    validators: ValidatorSet, governance: Address = ZERO_ADDRESS
+) -> GenesisAccount:
+    """Return the ValidatorRegistry whose first set is `validators`.
+
+    `governance` may change the set besides a quorum of its members; zero for nobody.
+    """
     code = artifact(REGISTRY_CONTRACT).deployed_bytecode
-    return GenesisAccount(nonce=Nonce(1), code=code, storage=registry_storage(validators))
+    storage = registry_storage(validators, governance)
+    return GenesisAccount(nonce=Nonce(1), code=code, storage=storage)
 
 
-def registry_storage(validators: ValidatorSet) -> dict[int, int]:
+def registry_storage(
+    validators: ValidatorSet, governance: Address = ZERO_ADDRESS
+) -> dict[int, int]:
     """Return the storage of a ValidatorRegistry that holds `validators`: slot to value."""
     array_slot, struct = _array_of_structs(REGISTRY_CONTRACT, "_validators")
     slots_each = int(struct["numberOfBytes"]) // 32
     first = _data_slot(array_slot)
-    storage = {array_slot: len(validators)}
+    storage = {array_slot: len(validators), **_governed(REGISTRY_CONTRACT, governance)}
     for index, each in enumerate(validators.validators):
         values = {
             "account": int.from_bytes(each.address, "big"),
@@ -67,13 +97,21 @@ def registry_storage(validators: ValidatorSet) -> dict[int, int]:
     return storage
 
 
-def node_registry_account(nodes: Sequence[NodeEntry], registry: Address) -> GenesisAccount:
-    """Return the NodeRegistry that holds `nodes`; the validators of `registry` vote in it."""
+def node_registry_account(
+    nodes: Sequence[NodeEntry], registry: Address, governance: Address = ZERO_ADDRESS
+) -> GenesisAccount:
+    """Return the NodeRegistry that holds `nodes`; the validators of `registry` vote in it.
+
+    `governance` may change the nodes besides them; zero for nobody.
+    """
     code = artifact(NODES_CONTRACT).deployed_bytecode
-    return GenesisAccount(nonce=Nonce(1), code=code, storage=node_registry_storage(nodes, registry))
+    storage = node_registry_storage(nodes, registry, governance)
+    return GenesisAccount(nonce=Nonce(1), code=code, storage=storage)
 
 
-def node_registry_storage(nodes: Sequence[NodeEntry], registry: Address) -> dict[int, int]:
+def node_registry_storage(
+    nodes: Sequence[NodeEntry], registry: Address, governance: Address = ZERO_ADDRESS
+) -> dict[int, int]:
     """Return the storage of a NodeRegistry that holds `nodes` in this order: slot to value."""
     array_slot, struct = _array_of_structs(NODES_CONTRACT, "_nodes")
     slots_each = int(struct["numberOfBytes"]) // 32
@@ -83,6 +121,7 @@ def node_registry_storage(nodes: Sequence[NodeEntry], registry: Address) -> dict
     storage = {
         _slot_of(NODES_CONTRACT, "validatorRegistry"): int.from_bytes(registry, "big"),
         array_slot: len(nodes),
+        **_governed(NODES_CONTRACT, governance),
     }
     for index, each in enumerate(nodes):
         start = (_data_slot(array_slot) + index * slots_each) % 2**256
@@ -97,6 +136,44 @@ def node_registry_storage(nodes: Sequence[NodeEntry], registry: Address) -> dict
         count = _entry_slot(counts, bytes(12) + validator)
         storage[count] = storage.get(count, 0) + 1
     return {slot: value for slot, value in storage.items() if value}
+
+
+def governance_of(contract: str, account: GenesisAccount) -> Address:
+    """Return the governance contract that a registry's first storage names; zero for none."""
+    slot, offset = _governance_place(contract)
+    word = account.storage.get(slot, 0) >> 8 * offset
+    return Address((word % 2**160).to_bytes(20, "big"))
+
+
+def _governed(contract: str, governance: Address) -> dict[int, int]:
+    """Return the slot of a registry's governance contract; nothing for none."""
+    slot, offset = _governance_place(contract)
+    value = int.from_bytes(governance, "big") << 8 * offset
+    return {slot: value} if value else {}
+
+
+def _governance_place(contract: str) -> tuple[int, int]:
+    storage = artifact(contract).storage_layout["storage"]
+    found = next(each for each in storage if each["label"] == "governance")
+    return int(found["slot"]), int(found["offset"])
+
+
+def permissions_account(rights: Permissions) -> GenesisAccount:
+    """Return the AccountPermissions contract with its first rights and limits."""
+    code = artifact(PERMISSIONS_CONTRACT).deployed_bytecode
+    head = int.from_bytes(rights.manager, "big")
+    head |= rights.limits_senders << 160 | rights.limits_deployers << 168
+    senders, deployers = set(rights.senders), set(rights.deployers)
+    table = _slot_of(PERMISSIONS_CONTRACT, "_rights")
+    storage = {
+        _slot_of(PERMISSIONS_CONTRACT, "manager"): head,
+        _slot_of(PERMISSIONS_CONTRACT, "senderCount"): len(senders),
+    }
+    for each in senders | deployers:
+        value = (each in senders) | (each in deployers) << 1
+        storage[_entry_slot(table, bytes(12) + each)] = value
+    kept = {slot: value for slot, value in storage.items() if value}
+    return GenesisAccount(nonce=Nonce(1), code=code, storage=kept)
 
 
 def evidence_account() -> GenesisAccount:

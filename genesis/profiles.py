@@ -7,24 +7,30 @@ use it too). Its keys are public: whoever sends anything of worth to them loses 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
 from genesis.document import Genesis
+from genesis.known import KnownCode
 from genesis.nodes import NodeEntry
 from genesis.predeploys import (
     DEPLOYER_ADDRESS,
     HISTORY_ADDRESS,
+    Permissions,
+    Predeploy,
     deployer_account,
     evidence_account,
     history_account,
     node_registry_account,
+    permissions_account,
     registry_account,
 )
 from primitives.account import GenesisAccount
+from primitives.crypto.keccak import keccak
 from primitives.errors import ConfigError
-from primitives.params import EVIDENCE_VERIFIER, NODE_REGISTRY, ChainParams
-from primitives.types import Address, ChainId, Wei
+from primitives.params import ACCOUNT_PERMISSIONS, EVIDENCE_VERIFIER, NODE_REGISTRY, ChainParams
+from primitives.types import ZERO_ADDRESS, Address, ChainId, Hash32, Wei
 from primitives.validators import Validator, ValidatorSet
 
 LOCALNET_CHAIN_ID: Final = ChainId(20_260)
@@ -108,8 +114,12 @@ def localnet(
     *,
     timestamp: int,
     chain_id: ChainId = LOCALNET_CHAIN_ID,
+    contracts: Sequence[Predeploy] = (),
 ) -> Genesis:
     """Return a quick network whose validators are those that `nodes` name, each of power 1.
+
+    With `contracts` (`qenex.predeploys`) they stand in it, and the timelock among them governs the
+    registries; without any it has the registries alone.
 
     `timestamp` is seconds since 1970. The ten test accounts are funded, and the validators, who
     pay gas for their votes. Raises ConfigError when no node names a validator.
@@ -124,6 +134,7 @@ def localnet(
         nodes,
         timestamp=timestamp,
         funded=public_funds(each.address for each in validators),
+        contracts=contracts,
     )
 
 
@@ -144,12 +155,31 @@ def network(
     *,
     timestamp: int,
     funded: Mapping[Address, Wei],
+    contracts: Sequence[Predeploy] = (),
+    permissions: Permissions | None = None,
 ) -> Genesis:
-    """Return a network with the standard contracts and the `funded` accounts."""
+    """Return a network with the registries, the `funded` accounts, and more `contracts` if given.
+
+    Where these hold a Timelock, it governs the registries and manages AccountPermissions, unless
+    `permissions` names another manager. AccountPermissions stands there with either; the nodes ask
+    it where `permissions` are given.
+    """
+    places = {each.name: each.address for each in contracts}
+    governance = places.get("Timelock", ZERO_ADDRESS)
     alloc = {each: GenesisAccount(balance=balance) for each, balance in funded.items()}
-    alloc[params.validator_registry] = registry_account(validators)
+    alloc[params.validator_registry] = registry_account(validators, governance)
     alloc[EVIDENCE_VERIFIER] = evidence_account()
-    alloc[NODE_REGISTRY] = node_registry_account(nodes, params.validator_registry)
+    registry = params.validator_registry
+    alloc[NODE_REGISTRY] = node_registry_account(nodes, registry, governance)
     alloc[HISTORY_ADDRESS] = history_account()
     alloc[DEPLOYER_ADDRESS] = deployer_account()
-    return Genesis(params, timestamp, alloc, validators, tuple(nodes))
+    if permissions:
+        params = replace(params, account_permissions=True)
+    if contracts or permissions:
+        rights = permissions or Permissions(manager=governance)
+        alloc[ACCOUNT_PERMISSIONS] = permissions_account(rights)
+    alloc |= {each.address: each.account for each in contracts}
+    known = tuple(
+        KnownCode(each.name, each.address, Hash32(keccak(each.account.code))) for each in contracts
+    )
+    return Genesis(params, timestamp, alloc, validators, tuple(nodes), known)

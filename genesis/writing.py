@@ -67,7 +67,21 @@ def _qenex_section(genesis: Genesis) -> dict[str, Any]:
             for each in genesis.validators.validators
         ],
         "nodes": [_node(each) for each in genesis.nodes],
+        **_optional(genesis),
     }
+
+
+def _optional(genesis: Genesis) -> dict[str, Any]:
+    """Return the keys that a network without standard contracts and permissions leaves out."""
+    found: dict[str, Any] = {}
+    if genesis.contracts:
+        found["contracts"] = [
+            {"name": each.name, "address": _hex(each.address), "codeHash": _hex(each.code_hash)}
+            for each in genesis.contracts
+        ]
+    if genesis.params.account_permissions:
+        found["accountPermissions"] = True
+    return found
 
 
 def _node(node: NodeEntry) -> dict[str, Any]:
