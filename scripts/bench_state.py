@@ -6,6 +6,10 @@ transfers from 1,000 senders to accounts drawn at random, each built, executed a
 synced store as in a node; `build_cpu_ms` is what the building thread itself took. Then it reads
 and proves accounts, at the head and as they were before the first of these blocks. Memory is the
 resident set of that second process.
+
+`--long BLOCKS` makes so many blocks instead, in one process with a cache of `--cache-mb` and state
+history of 128 blocks, and shows memory, time and what is cached along the way: all of it must stay
+where it is once the caches are full.
 """
 
 import argparse
@@ -20,6 +24,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +36,8 @@ from genesis.predeploys import registry_account
 from genesis.writing import save
 from node.app import open_chain
 from node.blockstore import BlockStore, read_document
-from node.config import Settings
+from node.config import Settings, StateSection
+from node.log import set_up_logs
 from node.store import RocksStore
 from primitives.account import GenesisAccount
 from primitives.crypto.keccak import keccak
@@ -41,6 +48,7 @@ from primitives.validators import Validator, ValidatorSet
 from scripts.load import LoadError, accounts, nearest_rank, sign_transfer
 from vm.blocks import BlockExecutor
 from vm.pyevm.engine import PyEvmEngine
+from vm.state.cache import CachedStore
 
 CHAIN_ID = 20_260
 SENDERS = 1_000
@@ -48,6 +56,9 @@ SIZES = (1_000, 100_000, 1_000_000)
 FUNDS_WEI = Wei(10**24)
 READS = 2_000
 PROOFS = 200
+LONG_STEPS = 10
+CACHE_BYTES = 64 * 2**20
+"""The default of `engine.cache_mb`."""
 STEPS_S_MAX = 3_600
 
 
@@ -76,18 +87,21 @@ def resident_mb() -> float:
     return round(float(psutil.Process().memory_info().rss) / 1e6, 1)
 
 
-def open_folder(folder: Path) -> tuple[RocksStore, BlockStore, Genesis, float]:
+def open_folder(
+    folder: Path, cache_bytes: int, history: str = "full"
+) -> tuple[CachedStore, BlockStore, Genesis, float]:
     """Open or begin the chain of a folder as a node does; also return the seconds it took."""
     started = time.perf_counter()
-    store = RocksStore(folder / "chain")
+    store = CachedStore(RocksStore(folder / "chain"), cache_bytes)
     genesis = load(folder / "genesis.json", known=read_document(store))
-    blocks = open_chain(store, PyEvmEngine(), genesis, Settings(folder))
+    settings = Settings(folder, state=StateSection(history))
+    blocks = open_chain(store, PyEvmEngine(), genesis, settings)
     return store, blocks, genesis, time.perf_counter() - started
 
 
 def first_start(folder: Path, _: argparse.Namespace) -> dict[str, Any]:
     """Begin the chain; return the seconds and the peak of memory."""
-    store, _blocks, _genesis, seconds = open_folder(folder)
+    store, _blocks, _genesis, seconds = open_folder(folder, CACHE_BYTES)
     store.close()
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"first_start_s": round(seconds, 2), "first_start_peak_mb": round(peak_kb / 1e3)}
@@ -109,16 +123,27 @@ def signed(count: int, transfers: int, rounds: int, seed: int) -> Iterator[list[
         yield [each for each in decode_transactions(raws) if isinstance(each, Transaction)]
 
 
-def run_blocks(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Open the chain again, make blocks, read and prove; return all figures."""
-    store, blocks, genesis, opened_s = open_folder(folder)
-    before_mb = resident_mb()
-    executor = BlockExecutor(PyEvmEngine(), genesis.params)
-    build_ms, cpu_ms, commit_ms = [], [], []
-    for wanted in signed(options.accounts, options.transfers, options.blocks, options.seed):
-        view = blocks.view()
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one block took, in milliseconds."""
+
+    build: float
+    build_cpu: float
+    commit: float
+
+
+class Maker:
+    """Makes blocks of transfers and commits them, as a node does."""
+
+    def __init__(self, blocks: BlockStore, genesis: Genesis) -> None:
+        self.executor = BlockExecutor(PyEvmEngine(), genesis.params)
+        self._blocks = blocks
+
+    def make(self, wanted: list[Transaction]) -> Taken:
+        """Make one block that holds all `wanted`; raises LoadError."""
+        view = self._blocks.view()
         started, cpu = time.perf_counter(), time.thread_time()
-        executed, _ = executor.build(
+        executed, _ = self.executor.build(
             view.store,
             view.head,
             validators=view.validators,
@@ -127,26 +152,69 @@ def run_blocks(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             transactions=wanted,
             block_hash=view.block_hash,
         )
-        built = time.perf_counter()
-        cpu_ms.append((time.thread_time() - cpu) * 1e3)
-        blocks.commit(executed, b"certificate")
-        build_ms.append((built - started) * 1e3)
-        commit_ms.append((time.perf_counter() - built) * 1e3)
-        if len(executed.block.transactions) != options.transfers:
+        built, cpu_ended = time.perf_counter(), time.thread_time()
+        self._blocks.commit(executed, b"certificate")
+        if len(executed.block.transactions) != len(wanted):
             raise LoadError("a block did not hold all transfers")
+        ended = time.perf_counter()
+        return Taken((built - started) * 1e3, (cpu_ended - cpu) * 1e3, (ended - built) * 1e3)
+
+
+def run_blocks(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Open the chain again, make blocks, read and prove; return all figures."""
+    store, blocks, genesis, opened_s = open_folder(folder, CACHE_BYTES)
+    before_mb = resident_mb()
+    maker = Maker(blocks, genesis)
+    rounds = signed(options.accounts, options.transfers, options.blocks, options.seed)
+    taken = [maker.make(wanted) for wanted in rounds]
     result = {
         "restart_s": round(opened_s, 3),
         "memory_after_start_mb": before_mb,
         "memory_after_blocks_mb": resident_mb(),
-        "build_ms": round(statistics.median(build_ms), 1),
-        "build_cpu_ms": round(statistics.median(cpu_ms), 1),
-        "commit_ms": round(statistics.median(commit_ms), 1),
-        "block_max_ms": round(max(map(sum, zip(build_ms, commit_ms, strict=True))), 1),
+        "build_ms": round(statistics.median(each.build for each in taken), 1),
+        "build_cpu_ms": round(statistics.median(each.build_cpu for each in taken), 1),
+        "commit_ms": round(statistics.median(each.commit for each in taken), 1),
+        "block_max_ms": round(max(each.build + each.commit for each in taken), 1),
         **measure_reads(blocks, options),
     }
     store.close()
-    size = sum(each.stat().st_size for each in (folder / "chain").rglob("*") if each.is_file())
-    return {**result, "disk_mb": round(size / 1e6, 1)}
+    return {**result, "disk_mb": disk_mb(folder)}
+
+
+def run_long(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Make many blocks; return memory, time and what is cached after each of LONG_STEPS parts."""
+    store, blocks, genesis, _ = open_folder(folder, options.cache_mb * 2**20, "pruned")
+    maker = Maker(blocks, genesis)
+    part = max(1, options.long // LONG_STEPS)
+    rows: list[dict[str, float]] = []
+    taken: list[Taken] = []
+    for wanted in signed(options.accounts, options.transfers, options.long, options.seed):
+        taken.append(maker.make(wanted))
+        if len(taken) == part:
+            rows.append(
+                {
+                    "height": blocks.view().height,
+                    "memory_mb": resident_mb(),
+                    "build_cpu_ms": round(statistics.median(each.build_cpu for each in taken), 1),
+                    "commit_ms": round(statistics.median(each.commit for each in taken), 1),
+                    "cached_rows": len(store),
+                    "cached_nodes": len(maker.executor.nodes),
+                    "disk_mb": disk_mb(folder),
+                }
+            )
+            say(f"{rows[-1]}")
+            taken = []
+    store.close()
+    return {"long": rows}
+
+
+def disk_mb(folder: Path) -> float:
+    """Return the size of the chain's files, in megabytes."""
+    size = 0
+    for each in (folder / "chain").rglob("*"):
+        with suppress(FileNotFoundError):  # RocksDB removes files meanwhile
+            size += each.stat().st_size if each.is_file() else 0
+    return round(size / 1e6, 1)
 
 
 def measure_reads(blocks: BlockStore, options: argparse.Namespace) -> dict[str, float]:
@@ -177,6 +245,7 @@ def timed(drawn: list[Address], function: Callable[[Address], object]) -> list[f
 STEPS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
     "first": first_start,
     "run": run_blocks,
+    "long": run_long,
 }
 
 
@@ -185,6 +254,7 @@ def step(name: str, folder: Path, options: argparse.Namespace, count: int) -> di
     command = [sys.executable, "-m", "scripts.bench_state", name, str(folder)]
     command += ["--accounts", str(count), "--blocks", str(options.blocks)]
     command += ["--transfers", str(options.transfers), "--seed", str(options.seed)]
+    command += ["--long", str(options.long), "--cache-mb", str(options.cache_mb)]
     done = subprocess.run(command, stdout=subprocess.PIPE, timeout=STEPS_S_MAX, check=False)
     if done.returncode:
         raise LoadError(f"the step {name} with {count} accounts failed")
@@ -194,6 +264,8 @@ def step(name: str, folder: Path, options: argparse.Namespace, count: int) -> di
 
 def bench_state(options: argparse.Namespace) -> dict[str, Any]:
     """Measure each size up to the one that was asked for, and return every figure."""
+    if options.long:
+        return bench_long(options)
     sizes = sorted({size for size in SIZES if size < options.accounts} | {options.accounts})
     rows = []
     for count in sizes:
@@ -212,6 +284,19 @@ def bench_state(options: argparse.Namespace) -> dict[str, Any]:
     return {"python": platform.python_version(), **about, "sizes": rows}
 
 
+def bench_long(options: argparse.Namespace) -> dict[str, Any]:
+    """Make many blocks on one state, and return what was seen along the way."""
+    folder = Path(tempfile.mkdtemp(prefix="qenex-bench-"))
+    try:
+        write_document(folder / "genesis.json", options.accounts)
+        step("first", folder, options, options.accounts)
+        rows = step("long", folder, options, options.accounts)["long"]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    about = {"transfers": options.transfers, "accounts": options.accounts, "seed": options.seed}
+    return {"python": platform.python_version(), **about, "sizes": rows}
+
+
 def report(result: dict[str, Any]) -> Iterator[str]:
     """Yield the result as a table for a person, one column for each size."""
     sizes = result["sizes"]
@@ -226,6 +311,12 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--blocks", type=int, default=20, help="blocks at each size")
     command.add_argument("--transfers", type=int, default=1_000, help="transfers in a block")
     command.add_argument("--seed", type=int, default=1, help="of the recipients")
+    command.add_argument(
+        "--long", type=int, default=0, help="make so many blocks, see whether memory grows"
+    )
+    command.add_argument(
+        "--cache-mb", type=int, default=8, help="cache of accounts and slots in a long run"
+    )
 
 
 def main() -> None:
@@ -235,6 +326,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     add_options(parser)
     options = parser.parse_args()
+    set_up_logs("info", "auto")
     print(json.dumps(STEPS[options.step](options.folder, options)))
 
 

@@ -28,7 +28,7 @@ from primitives.account import GenesisAccount
 from primitives.block import Block, Header, encode_block
 from primitives.crypto.keccak import keccak
 from primitives.errors import Fatal, InvalidBlock, InvalidTransaction, ensure
-from primitives.keyvalue import KeyValueReader, MemoryStore
+from primitives.keyvalue import KeyValueReader, Write
 from primitives.params import BLOCK_BYTES_MAX, BLOCK_TRANSACTIONS_MAX, ChainParams
 from primitives.receipt import EMPTY_BLOOM, Receipt, encode_receipt, join_blooms
 from primitives.transaction import Transaction
@@ -46,11 +46,14 @@ from primitives.validators import ValidatorSet
 from vm.engine import BlockContext, Engine, Execution
 from vm.fees import base_fee
 from vm.forks import Fork, rules_at
+from vm.permissions import account_rules
 from vm.registry import RegistryUnreadable, read_validators
+from vm.state.first import Progress, WriteRows, no_progress, write_first_state
 from vm.state.layered import LayeredState
-from vm.state.memory import MemoryState
+from vm.state.memory import AllocState
+from vm.state.nodes import NodeCache
 from vm.state.roots import ordered_root
-from vm.state.store import StateStore, StateUpdate, genesis_changes
+from vm.state.store import StateStore, StateUpdate
 
 FIELDS_BEFORE: Final = (
     "parent_hash",
@@ -87,7 +90,8 @@ PREFIX_BYTES: Final = 5
 """Room for what stands before an encoded transaction of at most TRANSACTION_BYTES_MAX."""
 
 BlockHash = Callable[[Height], Hash32 | None]
-Refused = tuple[tuple[Transaction, InvalidTransaction], ...]
+Refusal = tuple[Transaction, InvalidTransaction]
+Refused = tuple[Refusal, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,8 @@ class BlockExecutor:
     def __init__(self, engine: Engine, params: ChainParams) -> None:
         self._engine = engine
         self._params = params
+        self.nodes = NodeCache()
+        """The newest trie nodes, for the roots of all blocks."""
 
     def build(
         self,
@@ -133,15 +139,18 @@ class BlockExecutor:
         context = block_context(draft, self._params, block_hash)
         if context.rules.fork >= Fork.OSAKA:
             transactions = _fitting(transactions, BLOCK_BYTES_MAX - FRAME_BYTES)
+        state, refused = StateStore(store).reader(), list[Refusal]()
+        if rules := account_rules(state, self._params):
+            transactions = rules.permitted(transactions, refused)
         execution = self._engine.execute(
-            StateStore(store).reader(),
+            state,
             context,
             islice(transactions, BLOCK_TRANSACTIONS_MAX),
             skip_invalid=True,
             stop=stop,
         )
         executed = self._finish(store, draft, execution, context, validators)
-        return executed, execution.rejected
+        return executed, (*execution.rejected, *refused)
 
     def execute(
         self,
@@ -170,9 +179,11 @@ class BlockExecutor:
         context = block_context(header, self._params, block_hash)
         if context.rules.fork >= Fork.OSAKA:
             _check_size(block)
-        execution = self._engine.execute(
-            StateStore(store).reader(), context, block.transactions, skip_invalid=False
-        )
+        state = StateStore(store).reader()
+        if rules := account_rules(state, self._params):
+            for each in block.transactions:
+                rules.check(each)
+        execution = self._engine.execute(state, context, block.transactions, skip_invalid=False)
         fitting = len(execution.transactions)
         _check_count(fitting, len(block.transactions), "transactions exceed the gas limit")
         executed = self._finish(store, draft, execution, context, validators)
@@ -180,12 +191,23 @@ class BlockExecutor:
         _check_hash(block, executed.block)
         return replace(executed, block=block)
 
-    def genesis(self, alloc: Mapping[Address, GenesisAccount], *, timestamp: int) -> Executed:
+    def genesis(
+        self,
+        alloc: Mapping[Address, GenesisAccount],
+        *,
+        timestamp: int,
+        write: WriteRows | None = None,
+        progress: Progress = no_progress,
+    ) -> Executed:
         """Return the block at height 0, whose state is `alloc`, for an empty store.
+
+        `write` takes the state's rows in batches as they are made, which keeps memory flat; without
+        it they are in the block's `update`.
 
         Raises Fatal when the registry in `alloc` does not hold a validator set.
         """
-        update = StateStore(MemoryStore()).compute(genesis_changes(alloc))
+        rows: list[Write] = []
+        update = StateUpdate(write_first_state(alloc, write or rows.extend, progress), rows)
         header = Header(
             parent_hash=ZERO_HASH,
             fee_recipient=ZERO_ADDRESS,
@@ -201,7 +223,7 @@ class BlockExecutor:
             mix_hash=ZERO_HASH,
             base_fee_per_gas=self._params.base_fee_initial,
         )
-        state = MemoryState.of(alloc)
+        state = AllocState(alloc)
         context = block_context(header, self._params, lambda _: None)
         try:
             validators = read_validators(state, self._engine, context, self._params)
@@ -245,7 +267,7 @@ class BlockExecutor:
         validators: ValidatorSet,
     ) -> Executed:
         """Return the block of `draft` with the fields that execution decides."""
-        state = StateStore(store)
+        state = StateStore(store, self.nodes)
         update = state.compute(execution.changes)
         after = LayeredState(state.reader(), execution.changes)
         with suppress(RegistryUnreadable):

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from primitives.errors import Invalid, InvalidTransaction, Rejected
 from primitives.receipt import Log, Receipt
-from primitives.transaction import AccessList, Transaction
+from primitives.transaction import AccessList, Authorization, Transaction
 from primitives.types import (
     GAS_ZERO,
     WEI_ZERO,
@@ -65,8 +65,10 @@ class BlockContext:
     proof of work, rewards. `root_of` gives the state root after a change set; it is asked after
     each transaction before Byzantium, whose receipts hold that root.
 
-    The last two are for calls with overrides: a blob base fee in place of the one that
-    `excess_blob_gas` gives, and for addresses whose precompile is another one's, or none.
+    The last three are not for blocks of a network: a blob base fee in place of the one that
+    `excess_blob_gas` gives, and addresses whose precompile is another one's, or none, are for calls
+    with overrides; `contracts_send` lets accounts with code send, which only the developer chain's
+    impersonated ones do.
     """
 
     height: Height
@@ -85,6 +87,7 @@ class BlockContext:
     credits: tuple[tuple[Address, Wei], ...] = ()
     root_of: Callable[[ChangeSet], Hash32] | None = None
     blob_base_fee: Wei | None = None
+    contracts_send: bool = False
     moved_precompiles: Mapping[Address, Address | None] = field(default_factory=dict)
 
 
@@ -94,6 +97,9 @@ class Call:
 
     `gas` 0 means as much as the block allows. With `gas_price` 0 nobody pays and the EVM sees a
     base fee of 0; otherwise the sender must afford gas and value, as geth's eth_call has it.
+    `authorizations` are set before the code runs, and cost what they cost in a transaction
+    (EIP-7702). `blob_hashes` are what BLOBHASH gives; nobody pays for blobs with a
+    `max_fee_per_blob_gas` of 0 (EIP-4844).
     """
 
     sender: Address
@@ -103,13 +109,17 @@ class Call:
     gas: Gas = GAS_ZERO
     gas_price: Wei = WEI_ZERO
     access_list: AccessList = ()
+    authorizations: tuple[Authorization, ...] = ()
+    blob_hashes: tuple[Hash32, ...] = ()
+    max_fee_per_blob_gas: Wei = WEI_ZERO
 
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
     """The outcome of a call; `error` is None on success, else geth's words.
 
-    `gas_used` is after refunds; `gas_refunded` is what they gave back.
+    `gas_used` is after refunds and the floor of EIP-7623; `gas_refunded` is what was given back, so
+    that both together are the most that was used at once (maxUsedGas of eth_simulateV1).
     """
 
     success: bool
@@ -143,7 +153,8 @@ class Execution:
 class SimulatedCall:
     """A call in a simulated block; None where the engine fills in what a sender would.
 
-    With `gas_price` it becomes a legacy transaction, otherwise one of EIP-1559.
+    With `gas_price` it becomes a legacy transaction, with authorizations one of EIP-7702, with
+    blob hashes one of EIP-4844, otherwise one of EIP-1559.
     """
 
     sender: Address
@@ -156,6 +167,9 @@ class SimulatedCall:
     max_fee_per_gas: Wei = WEI_ZERO
     max_priority_fee_per_gas: Wei = WEI_ZERO
     access_list: AccessList = ()
+    authorizations: tuple[Authorization, ...] = ()
+    blob_hashes: tuple[Hash32, ...] = ()
+    max_fee_per_blob_gas: Wei = WEI_ZERO
 
 
 @dataclass(frozen=True, slots=True)

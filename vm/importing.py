@@ -4,13 +4,14 @@
 header, ommers and body, executes, compares every root, and writes the state to its store. What it
 does not check is the ethash proof (see `vm.mining`) and the signatures of a consensus layer: an
 imported chain is trusted by its head hash. It keeps no blocks; each `add` returns all that follows
-from a block, for the caller to keep. State writes are not synced: an import that was cut short
-begins again.
+from a block, and writes in the same batch what the caller wants beside the state. Writes are not
+synced, but they keep their order: after a crash the store holds some block's state whole, and an
+importer can begin again there (`Resumption`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from primitives.ethereum import (
     encode_withdrawal,
     header_items,
 )
-from primitives.keyvalue import KeyValue, MemoryStore
+from primitives.keyvalue import KeyValue, MemoryStore, Write
 from primitives.receipt import EMPTY_BLOOM, Receipt, encode_receipt, join_blooms
 from primitives.types import (
     ADDRESS_BYTES,
@@ -66,6 +67,7 @@ class PublicGenesis:
     schedule: ForkSchedule
     header: PublicHeader
     alloc: Mapping[Address, GenesisAccount]
+    netsplit_height: int | None = None
 
     @classmethod
     def of_document(cls, document: Any) -> PublicGenesis:
@@ -78,7 +80,9 @@ class PublicGenesis:
                 for address, entry in document["alloc"].items()
             }
             header = _genesis_header(document, schedule, alloc)
-            return cls(ChainId(number(config["chainId"])), schedule, header, alloc)
+            split = config.get("mergeNetsplitBlock")
+            netsplit = None if split is None else number(split)
+            return cls(ChainId(number(config["chainId"])), schedule, header, alloc, netsplit)
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise ConfigError(f"genesis document: {type(error).__name__} {error}") from error
 
@@ -96,6 +100,18 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumption:
+    """Where an importer goes on: the newest blocks in order, and the difficulty of all up to them.
+
+    Without blocks the head is the genesis; with them the last one is, and `blocks` holds at least
+    the newest HASHES_KEPT_MAX, or all.
+    """
+
+    blocks: tuple[PublicBlock, ...]
+    total_difficulty: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Ancestor:
     """What ommers and BLOCKHASH need of an earlier block."""
 
@@ -107,8 +123,14 @@ class _Ancestor:
 class ChainImporter:
     """Holds the head of one chain and takes the next block. Not for two threads at once."""
 
-    def __init__(self, engine: Engine, genesis: PublicGenesis, store: KeyValue) -> None:
-        """Write the first state to `store`, which must be empty.
+    def __init__(
+        self,
+        engine: Engine,
+        genesis: PublicGenesis,
+        store: KeyValue,
+        resumption: Resumption | None = None,
+    ) -> None:
+        """Write the first state to `store`, which must be empty, or go on with the state in it.
 
         `engine` must take transactions without a chain id (`allow_unprotected`).
         """
@@ -117,8 +139,13 @@ class ChainImporter:
         self._store = store
         self._total_difficulty = genesis.header.difficulty
         self._recent: dict[int, _Ancestor] = {}
-        store.write(_genesis_update(genesis.alloc).writes, sync=False)
         self._follow(genesis.header, genesis.header.hash, frozenset())
+        if resumption is None:
+            store.write(genesis_update(genesis.alloc).writes, sync=False)
+            return
+        for block in resumption.blocks:
+            self._follow(block.header, block.hash, frozenset(each.hash for each in block.ommers))
+        self._total_difficulty = resumption.total_difficulty
 
     @property
     def head(self) -> PublicHeader:
@@ -136,14 +163,17 @@ class ChainImporter:
         merged = terminal is not None and self._total_difficulty >= terminal
         return self._genesis.schedule.rules(height, timestamp, merged=merged)
 
-    def add(self, raw: bytes) -> Imported:
+    def add(
+        self, raw: bytes, beside: Callable[[Imported], Iterable[Write]] = lambda _: ()
+    ) -> Imported:
         """Check and execute the encoded block that follows the head; the head moves to it.
 
-        Raises InvalidMessage, InvalidTransaction or InvalidBlock, and then changes nothing.
+        What `beside` returns is written in one batch with the state. Raises InvalidMessage,
+        InvalidTransaction or InvalidBlock, and then changes nothing.
         """
         imported = self.check(raw)
         block = imported.block
-        self._store.write(imported.update.writes, sync=False)
+        self._store.write([*imported.update.writes, *beside(imported)], sync=False)
         self._total_difficulty = imported.total_difficulty
         self._follow(block.header, block.hash, frozenset(each.hash for each in block.ommers))
         return imported
@@ -245,7 +275,8 @@ def _check_execution(
     check_field("state_root", update.state_root, header.state_root)
 
 
-def _genesis_update(alloc: Mapping[Address, GenesisAccount]) -> StateUpdate:
+def genesis_update(alloc: Mapping[Address, GenesisAccount]) -> StateUpdate:
+    """Return what makes an empty store hold the first state."""
     return StateStore(MemoryStore()).compute(genesis_changes(alloc, keeps_empty=True))
 
 
@@ -264,7 +295,7 @@ def _genesis_header(
         parent_hash=Hash32(_hex(document.get("parentHash", ""), HASH_BYTES)),
         ommers_hash=EMPTY_OMMERS_HASH,
         fee_recipient=Address(_hex(document.get("coinbase", ""), ADDRESS_BYTES)),
-        state_root=_genesis_update(alloc).state_root,
+        state_root=genesis_update(alloc).state_root,
         transactions_root=EMPTY_ROOT,
         receipts_root=EMPTY_ROOT,
         logs_bloom=EMPTY_BLOOM,

@@ -25,6 +25,7 @@ from primitives.types import (
 )
 from vm.engine import BlockContext
 from vm.state.changes import ChangeSet, StateReader
+from vm.validate import checksum
 
 T = TypeVar("T")
 
@@ -88,7 +89,9 @@ def state_changes(state: StateReader, overrides: StateOverrides) -> ChangeSet:
     changes = ChangeSet()
     for address, each in sorted(overrides.items()):
         if each.state is not None and each.state_diff is not None:
-            raise BadOverride(f"account 0x{address.hex()} has both 'state' and 'stateDiff'")
+            raise BadOverride(f"account {checksum(address)} has both 'state' and 'stateDiff'")
+        if each == AccountOverride(move_precompile_to=each.move_precompile_to):
+            continue
         changes.accounts[address] = _account(state.account(address) or Account(), each, changes)
         slots = each.state if each.state is not None else each.state_diff
         if slots is not None:
@@ -121,14 +124,14 @@ def moved_precompiles(
     for address, each in sorted(overrides.items()):
         if address in moved:
             raise BadOverride(
-                f"account 0x{address.hex()} has already been overridden by a precompile"
+                f"account {checksum(address)} has already been overridden by a precompile"
             )
         to = each.move_precompile_to
         if to is not None:
             if address not in precompiles:
-                raise BadOverride(f"account 0x{address.hex()} is not a precompile")
-            if to in overrides or to in moved:
-                raise BadOverride(f"account 0x{to.hex()} is already overridden")
+                raise BadOverride(f"account {checksum(address)} is not a precompile")
+            if to in overrides:
+                raise BadOverride(f"account {checksum(to)} is already overridden")
             moved[to] = address
         if address in precompiles:
             moved[address] = None

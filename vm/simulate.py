@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from primitives.block import Block, Header
 from primitives.errors import (
     FeeTooLow,
     InitcodeTooLarge,
@@ -25,10 +24,22 @@ from primitives.errors import (
     SenderNotEOA,
     TipAboveFeeCap,
 )
-from primitives.params import ChainParams
+from primitives.ethereum import PublicBlock, PublicHeader, encode_public_block
 from primitives.receipt import EMPTY_BLOOM, Log, encode_receipt, join_blooms
-from primitives.types import EMPTY_ROOT, GAS_ZERO, ZERO_HASH, Address, Gas, Hash32, Height, Wei
-from vm.blocks import block_context
+from primitives.transaction import Transaction
+from primitives.types import (
+    EMPTY_OMMERS_HASH,
+    EMPTY_REQUESTS_HASH,
+    EMPTY_ROOT,
+    GAS_ZERO,
+    ZERO_HASH,
+    Address,
+    Gas,
+    Hash32,
+    Height,
+    Wei,
+)
+from vm.chainrules import AnyHeader, ChainRules
 from vm.engine import (
     BlockContext,
     CallResult,
@@ -37,7 +48,8 @@ from vm.engine import (
     SimulatedGasLimit,
     Simulation,
 )
-from vm.fees import base_fee
+from vm.fees import BLOB_GAS
+from vm.forks import Fork
 from vm.overrides import (
     BlockOverrides,
     StateOverrides,
@@ -90,7 +102,7 @@ class WantedBlock:
 class SimulatedBlock:
     """One block that was simulated; results and logs run parallel to its transactions."""
 
-    block: Block
+    block: PublicBlock
     results: tuple[CallResult, ...]
     logs: tuple[tuple[tuple[Log, int], ...], ...]
 
@@ -103,7 +115,7 @@ class Base:
     the heights before it.
     """
 
-    header: Header
+    header: AnyHeader
     hash: Hash32
     state: StateReader
     block_hash: Callable[[Height], Hash32 | None]
@@ -121,7 +133,7 @@ class Wishes:
 
 def simulate(
     engine: Engine,
-    params: ChainParams,
+    rules: ChainRules,
     base: Base,
     blocks: Sequence[WantedBlock],
     wishes: Wishes,
@@ -132,11 +144,11 @@ def simulate(
 
     Raises SimulationRefused, BadOverride, ExecutionStopped, TraceTooLarge.
     """
-    run = _Run(engine, params, base, wishes, stop)
+    run = _Run(engine, rules, base, wishes, stop)
     return tuple(run.block(each) for each in in_sequence(base.header, blocks))
 
 
-def in_sequence(base: Header, blocks: Sequence[WantedBlock]) -> list[WantedBlock]:
+def in_sequence(base: AnyHeader, blocks: Sequence[WantedBlock]) -> list[WantedBlock]:
     """Return `blocks` with heights and timestamps, and the gaps between them filled."""
     found: list[WantedBlock] = []
     height, time = base.height, base.timestamp
@@ -167,17 +179,17 @@ class _Run:
     def __init__(
         self,
         engine: Engine,
-        params: ChainParams,
+        rules: ChainRules,
         base: Base,
         wishes: Wishes,
         stop: Callable[[], bool] | None,
     ) -> None:
         self._engine = engine
-        self._params = params
+        self._rules = rules
         self._base = base
         self._wishes = wishes
         self._stop = stop
-        self._parent = base.header
+        self._parent: AnyHeader = base.header
         self._hashes: dict[Height, Hash32] = {base.header.height: base.hash}
         self._changes = ChangeSet()
         self._gas_left = wishes.gas_max
@@ -198,8 +210,9 @@ class _Run:
             receipts_root=ordered_root([encode_receipt(each) for each in done.receipts]),
             logs_bloom=join_blooms(each.bloom for each in done.receipts),
             gas_used=done.gas_used,
+            blob_gas_used=None if draft.blob_gas_used is None else _blob_gas(done.transactions),
         )
-        block = Block.of(header, done.transactions)
+        block = _assembled(header, done.transactions)
         self._parent = header
         self._hashes[header.height] = block.hash
         return SimulatedBlock(block, done.results, done.logs)
@@ -221,16 +234,28 @@ class _Run:
         except SimulatedGasLimit as error:
             raise SimulationRefused(error.message, GAS_LIMIT_REACHED) from None
         except InvalidTransaction as error:
+            if "nonce has max value" in error.message:
+                raise SimulationRefused(error.message, INTERNAL) from None
             code = next((code for kind, code in _CODES if isinstance(error, kind)), INTERNAL)
             raise SimulationRefused(error.message, code) from None
 
-    def _draft(self, overrides: BlockOverrides) -> Header:
+    def _draft(self, overrides: BlockOverrides) -> PublicHeader:
         """Return the header with all fields that do not depend on execution."""
-        parent = self._parent
+        parent, time = self._parent, overrides.time or 0
+        fork = self._rules.child_rules(parent, time).fork
         fee = overrides.base_fee
         if fee is None:
-            fee = base_fee(parent, self._params) if self._wishes.validate else Wei(0)
-        return Header(
+            fee = self._rules.child_base_fee(parent) if self._wishes.validate else Wei(0)
+        has_blobs = fork >= Fork.CANCUN
+        return PublicHeader(
+            ommers_hash=EMPTY_OMMERS_HASH,
+            difficulty=parent.difficulty,
+            nonce=bytes(8),
+            withdrawals_root=EMPTY_ROOT if fork >= Fork.SHANGHAI else None,
+            blob_gas_used=GAS_ZERO if has_blobs else None,
+            excess_blob_gas=self._rules.child_excess(parent, time) if has_blobs else None,
+            parent_beacon_block_root=ZERO_HASH if has_blobs else None,
+            requests_hash=EMPTY_REQUESTS_HASH if fork >= Fork.PRAGUE else None,
             parent_hash=self._hashes[parent.height],
             fee_recipient=_or(overrides.fee_recipient, parent.fee_recipient),
             state_root=EMPTY_ROOT,
@@ -240,20 +265,31 @@ class _Run:
             height=Height(overrides.number or 0),
             gas_limit=Gas(parent.gas_limit if overrides.gas_limit is None else overrides.gas_limit),
             gas_used=GAS_ZERO,
-            timestamp=overrides.time or 0,
+            timestamp=time,
             extra_data=b"",
             mix_hash=overrides.prev_randao or ZERO_HASH,
-            base_fee_per_gas=fee,
+            base_fee_per_gas=fee if fork >= Fork.LONDON else None,
         )
 
-    def _context(self, draft: Header, wanted: WantedBlock) -> BlockContext:
-        context = block_context(draft, self._params, self._block_hash)
+    def _context(self, draft: PublicHeader, wanted: WantedBlock) -> BlockContext:
+        context = self._rules.context(draft, self._block_hash)
         moved = moved_precompiles(wanted.state, self._engine.precompiles(context))
         only_fee = BlockOverrides(blob_base_fee=wanted.block.blob_base_fee)
         return replace(override_block(context, only_fee), moved_precompiles=moved)
 
     def _block_hash(self, height: Height) -> Hash32 | None:
         return self._hashes.get(height) or self._base.block_hash(height)
+
+
+def _assembled(header: PublicHeader, transactions: tuple[Transaction, ...]) -> PublicBlock:
+    """Return the block with its hash and its size."""
+    withdrawals = None if header.withdrawals_root is None else ()
+    block = PublicBlock(header, transactions, (), withdrawals, header.hash, 0)
+    return replace(block, size_bytes=len(encode_public_block(block)))
+
+
+def _blob_gas(transactions: Sequence[Transaction]) -> Gas:
+    return Gas(sum(len(each.blob_hashes) for each in transactions) * BLOB_GAS)
 
 
 def _or(wanted: Address | None, present: Address) -> Address:

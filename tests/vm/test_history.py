@@ -30,6 +30,7 @@ from vm.state.history import (
     split_name,
 )
 from vm.state.memory import MemoryState
+from vm.state.paths import nibbles_of
 from vm.state.proofs import AccountProof, Prover
 from vm.state.store import (
     KEPT_DEPTH,
@@ -40,7 +41,6 @@ from vm.state.store import (
     hash_slot,
     is_kept,
 )
-from vm.state.trie import nibbles_of
 
 
 def close_ones(count: int, hashed: bytes | None = None) -> list[int]:
@@ -334,3 +334,14 @@ def test_long_proofs_can_be_ended() -> None:
 
     with pytest.raises(TimeoutError):
         Prover(past.store, past.roots[0], is_past=False).prove(ADDRESSES[0], (1,), tick)
+
+
+@pytest.mark.parametrize("diff", [b"a", b"a\x02k", b"a\x01kt", b"x\x01k", b"a\x01k\x00\x01k"])
+def test_damaged_list_of_keys(diff: bytes) -> None:
+    """A DIFF row that ends inside a name, or names an unknown table, raises StoreCorrupt.
+
+    Kills: a last name that lacks one byte; a letter that is not looked at.
+    """
+    assert split_diff(b"a\x01kt\x00") == [b"a\x01k", b"t\x00"]
+    with pytest.raises(StoreCorrupt, match="changed keys"):
+        split_diff(diff)

@@ -36,6 +36,7 @@ from tests.vm.support import (
     reverting,
     world,
 )
+from vm.chainrules import OwnRules
 from vm.engine import SimulatedCall
 from vm.overrides import AccountOverride, BlockOverrides
 from vm.simulate import (
@@ -84,7 +85,7 @@ def run(
         lambda height: Hash32(height.to_bytes(32, "big")),
         lambda _: Hash32(next(roots).to_bytes(32, "big")),
     )
-    return simulate(ENGINE, PARAMS, base, blocks, Wishes(gas_max=Gas(gas_max), **wishes))
+    return simulate(ENGINE, OwnRules(PARAMS), base, blocks, Wishes(gas_max=Gas(gas_max), **wishes))
 
 
 def calls(*wanted: SimulatedCall, **more: Any) -> WantedBlock:

@@ -13,17 +13,11 @@ from primitives.crypto.keccak import keccak
 from primitives.errors import BrokenInvariant, StoreCorrupt
 from primitives.types import EMPTY_ROOT, Hash32
 from tests.vectors import from_hex, load_cases, vectors
-from vm.state.encoding import rlp_list, split_list
-from vm.state.trie import (
-    Nibbles,
-    build_trie,
-    decode_node,
-    nibbles_of,
-    pack_path,
-    unpack_path,
-    update_trie,
-    walk_trie,
-)
+from vm.state.encoding import rlp_list, rlp_string, split_list
+from vm.state.nodes import NodeCache, decode_node
+from vm.state.paths import Nibbles, nibbles_of, pack_path, unpack_path
+from vm.state.trie import build_trie, update_trie
+from vm.state.walk import build_in_parts, walk_trie
 
 Batch = dict[bytes, bytes]
 
@@ -31,12 +25,13 @@ Batch = dict[bytes, bytes]
 class Stored:
     """A trie whose nodes live in a dict, as a store would keep them."""
 
-    def __init__(self) -> None:
+    def __init__(self, cache: NodeCache | None = None) -> None:
         self.root: Hash32 = EMPTY_ROOT
         self.nodes: dict[Nibbles, bytes] = {}
+        self.cache = cache
 
     def update(self, changes: Mapping[bytes, bytes]) -> Hash32:
-        result = update_trie(self.nodes.get, self.root, changes)
+        result = update_trie(self.nodes.get, self.root, changes, self.cache)
         for path, node in result.nodes.items():
             if node is None:
                 self.nodes.pop(path, None)
@@ -83,6 +78,7 @@ def batches(key: st.SearchStrategy[bytes]) -> st.SearchStrategy[list[Batch]]:
 
 def check_history(history: list[Batch]) -> None:
     stored, reference, model = Stored(), HexaryTrie({}), dict[bytes, bytes]()
+    cached = [Stored(NodeCache(bound)) for bound in (0, 8, 10_000)]
     for batch in history:
         for key, value in batch.items():
             if value:
@@ -90,6 +86,9 @@ def check_history(history: list[Batch]) -> None:
             elif model.pop(key, None):
                 reference[key] = b""
         assert stored.update(batch) == reference.root_hash
+        for each in cached:
+            assert each.update(batch) == stored.root
+            assert each.nodes == stored.nodes
         fresh = build_trie(model.items())
         assert fresh.root == stored.root
         assert fresh.nodes == stored.nodes
@@ -102,6 +101,8 @@ def check_history(history: list[Batch]) -> None:
 @given(st.sampled_from([1, 2, 5, 32]).flatmap(lambda length: batches(fixed_keys(length))))
 def test_history_equals_reference(history: list[Batch]) -> None:
     """Any history gives HexaryTrie's root, and exactly the nodes of a fresh build.
+
+    A cache of nodes, whatever its bound, changes nothing.
 
     Kills: no joining of a branch's last child with the extension above it; no deletion of the
     joined child's entry; a leaf of 31 bytes stored or one of 32 inlined; the entries inside an
@@ -135,6 +136,24 @@ def test_walk_equals_build(items: Batch) -> None:
     assert root == built.root
     assert len(seen) == len(built.nodes)
     assert dict(seen) == built.nodes
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(fixed_keys(32), values, max_size=40))
+def test_build_in_parts_equals_build(items: Batch) -> None:
+    """A trie built in parts has the nodes of the one built at once, each written once, last.
+
+    Kills: a lone part whose path is not joined with the levels above it; the parts of one first
+    nibble put into the branch of another.
+    """
+    seen: dict[Nibbles, bytes | None] = {}
+    parts: dict[int, list[tuple[bytes, bytes]]] = {}
+    for key, value in sorted(items.items()):
+        parts.setdefault(key[0], []).append((key, rlp_string(value)))
+    root = build_in_parts(parts.values(), seen.__setitem__, b"A")
+    built = build_trie(items.items())
+    assert root == built.root
+    assert seen == {b"A" + path: node for path, node in built.nodes.items()}
 
 
 def test_walk_refuses_descending_keys() -> None:
@@ -189,6 +208,55 @@ def test_wrong_node_is_refused(damage: str) -> None:
         stored.nodes[path] = old if damage == "stale" else stored.nodes[path][:-1] + b"\x00"
     with pytest.raises(StoreCorrupt, match="path"):
         stored.update({key: b"z"})
+
+
+def test_cached_nodes_are_bounded_and_not_read() -> None:
+    """Made nodes are not read again while they are cached; after each batch half of them may stay.
+
+    Kills: a cache that never forgets; one that forgets what was made last.
+    """
+    cache, reads = NodeCache(100), list[Nibbles]()
+    stored = Stored(cache)
+
+    def read(path: Nibbles) -> bytes | None:
+        reads.append(path)
+        return stored.nodes.get(path)
+
+    keys = [keccak(bytes([n, 1])) for n in range(200)]
+    stored.update(dict.fromkeys(keys, b"x" * 40))
+    assert len(cache) > 200
+    for turn in range(8):
+        stored.update({key: bytes([turn + 1]) * 40 for key in keys[:5]})
+        assert len(cache) <= 100
+    result = update_trie(read, stored.root, dict.fromkeys(keys[:5], b"z" * 40), cache)
+    assert not reads
+    assert result == update_trie(read, stored.root, dict.fromkeys(keys[:5], b"z" * 40))
+    assert len(reads) > 5
+
+
+def test_one_cache_for_two_tries() -> None:
+    """Tries that share a cache do not see each other's nodes, unless they are the same."""
+    cache = NodeCache()
+    items: Batch = {keccak(bytes([n])): b"x" * 40 for n in range(50)}
+    one, other = Stored(cache), Stored(cache)
+    one.update(items)
+    other.update({**items, keccak(b"more"): b"y"})
+    for each in (one, other):
+        each.update(dict.fromkeys(list(items)[:7], b"z" * 40))
+    assert (
+        one.nodes == build_trie((items | dict.fromkeys(list(items)[:7], b"z" * 40)).items()).nodes
+    )
+    assert other.root != one.root
+
+
+@pytest.mark.parametrize("length", [1, 31, 32, 33, 55, 56, 80])
+def test_keys_of_any_length(length: int) -> None:
+    """Leaves of keys up to 55 bytes and beyond are packed as `pack_path` does it."""
+    keys = [bytes([n]) + b"k" * (length - 1) for n in (0x11, 0x12, 0x80)]
+    reference, stored = HexaryTrie({}), Stored()
+    for key in keys:
+        reference[key] = b"v" * 40
+        assert stored.update({key: b"v" * 40}) == reference.root_hash
 
 
 def test_node_of_three_items_is_refused() -> None:

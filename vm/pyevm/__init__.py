@@ -8,3 +8,12 @@ transaction; `compile` turns hot code into Python; `shadow` compares two engines
 simulated block. Validation is `vm.validate`: py-evm's own accepts transactions that must be
 refused. Rules: those of the block's fork.
 """
+
+from primitives.deferred import defer
+
+# `bls` computes these precompiles; py-evm's own need py_ecc, which computes tables for 0.25 s.
+defer(
+    "eth.precompiles.bls12_381.bls12_381_g1",
+    "eth.precompiles.bls12_381.bls12_381_g2",
+    "eth.precompiles.bls12_381.bls12_381_pairing",
+)

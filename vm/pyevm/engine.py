@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from primitives.account import Account
 from primitives.errors import (
+    BadBlobs,
     ConfigError,
     FeeTooLow,
     GasLimitExceeded,
@@ -55,6 +56,7 @@ from vm.trace.build import tracer_of
 from vm.trace.hooks import Budget, Tracer
 from vm.trace.requests import Place, TraceRequest
 from vm.validate import (
+    BLOB_VERSION,
     GAS_BASE,
     TRANSACTION_GAS_MAX,
     check_against_state,
@@ -295,7 +297,7 @@ class _BlockRun:
         check_against_state(
             tx,
             self._overlay.account(tx.sender),
-            self._overlay.get_code(tx.sender),
+            b"" if self._context.contracts_send else self._overlay.get_code(tx.sender),
             self._context.base_fee,
             fork=self._rules.fork,
             blob_fee=self._blob_fee,
@@ -364,18 +366,20 @@ class _Caller:
         call, context = self._call, self._context
         fork = context.rules.fork
         check_initcode(call, fork)
-        check_gas_covers(call, gas, fork=fork)
+        check_gas_covers(call, gas, len(call.authorizations), fork)
+        blob_fee = _blob_fee(call, context)
         account = self._reader.account(call.sender) or Account()
         if call.gas_price:
             _check_price(call, context.base_fee)
-            check_funds(call.sender, account, Wei(gas * call.gas_price + call.value))
+            blobs = len(call.blob_hashes) * BLOB_GAS * call.max_fee_per_blob_gas
+            check_funds(call.sender, account, Wei(gas * call.gas_price + call.value + blobs))
         else:
             context = replace(context, base_fee=Wei(0))
             if account.balance < call.value:
                 raise _cannot_transfer(call, account.balance)
         keeps_empty = context.rules.keeps_empty
         overlay = Overlay(self._reader, keeps_empty=keeps_empty)
-        order = order_of_call(call, gas, context.base_fee)
+        order = order_of_call(call, gas, context.base_fee, blob_fee)
         if tracer is not None:
             return run_traced(overlay, context, order, tracer, stop=self._stop)
         outcome = run(State(overlay, context, self._stop, self._tuning), order)
@@ -400,9 +404,10 @@ class _Caller:
 
     def is_plain(self) -> bool:
         """True when the call only moves value, unless its recipient is a precompile."""
-        if self._call.data or self._call.to is None:
+        call = self._call
+        if call.data or call.to is None or call.authorizations or call.blob_hashes:
             return False
-        account = self._reader.account(self._call.to)
+        account = self._reader.account(call.to)
         return account is None or account.code_hash == EMPTY_CODE_HASH
 
     def ceiling(self) -> Gas:
@@ -417,6 +422,30 @@ class _Caller:
         if call.value and call.value >= balance:
             raise _cannot_transfer(call, balance)
         return Gas(min(ceiling, (balance - call.value) // call.gas_price))
+
+
+def _blob_fee(call: Call, context: BlockContext) -> Wei:
+    """Return what a call pays for blob gas; raises InvalidTransaction for blobs that cannot be."""
+    if not call.blob_hashes:
+        return Wei(0)
+    if call.to is None:
+        raise BadBlobs("blob transaction of type create")
+    for index, each in enumerate(call.blob_hashes):
+        if each[0] != BLOB_VERSION:
+            raise BadBlobs(f"blob {index} has invalid hash version", index=index)
+    if not call.max_fee_per_blob_gas:
+        return Wei(0)
+    fee = context.blob_base_fee
+    if fee is None:
+        fee = blob_base_fee(context.excess_blob_gas, context.rules.blobs)
+    if call.max_fee_per_blob_gas < fee:
+        raise FeeTooLow(
+            f"max fee per blob gas less than block blob gas fee: address {checksum(call.sender)} "
+            f"blobGasFeeCap: {call.max_fee_per_blob_gas}, blobBaseFee: {fee}",
+            max_fee_per_blob_gas=call.max_fee_per_blob_gas,
+            blob_fee=fee,
+        )
+    return fee
 
 
 def _check_price(call: Call, base_fee: Wei) -> None:

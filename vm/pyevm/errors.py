@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, cast
 
 from eth import exceptions
 from eth.abc import ComputationAPI
@@ -10,10 +10,12 @@ from eth.exceptions import VMError
 
 from vm.engine import OUT_OF_GAS, REVERTED
 from vm.pyevm.computation import CodeStorageOutOfGas, CodeTooLarge
-from vm.trace.opcodes import opcode_name
+from vm.trace.opcodes import GROWING, STACK_NEEDS, opcode_name
 
 STACK_ITEMS_MAX: Final = 1024
 STACK_UNDERFLOW: Final = "stack underflow"
+FRAMES: Final = 0xF0
+"""Opcodes from here on begin or end frames."""
 
 
 class StackUnderflow(exceptions.InsufficientStack):
@@ -48,6 +50,8 @@ def words(computation: ComputationAPI) -> str | None:
     error = computation.error
     if isinstance(error, exceptions.InvalidInstruction):
         return _invalid_opcode(computation)
+    if type(error) is exceptions.OutOfGas and (other := _before_gas(computation)):
+        return other
     if isinstance(error, (StackUnderflow, StackOverflow)):
         return str(error)
     return _WORDS.get(type(error), "precompiled contract failed")
@@ -56,3 +60,23 @@ def words(computation: ComputationAPI) -> str | None:
 def _invalid_opcode(computation: ComputationAPI) -> str:
     opcode = computation.msg.code[computation.code.program_counter - 1]
     return f"invalid opcode: {opcode_name(opcode)}"
+
+
+def _before_gas(computation: ComputationAPI) -> str | None:
+    """Return what Ethereum finds before it asks for gas: a stack that is too low or too high.
+
+    py-evm takes an opcode's constant gas first, under the opcode's name, with the stack untouched;
+    only for calls and creations it is not that simple, and "out of gas" stands.
+    """
+    at = computation.code.program_counter - 1
+    code = computation.msg.code
+    opcode = (
+        computation.opcodes.get(code[at]) if 0 <= at < len(code) and code[at] < FRAMES else None
+    )
+    name = getattr(opcode, "mnemonic", None)
+    if name is None or not str(computation.error).endswith(f"Reason: {name}"):
+        return None
+    size = len(cast("Any", computation)._stack.values)
+    if size < STACK_NEEDS.get(code[at], 0):
+        return STACK_UNDERFLOW
+    return _WORDS[exceptions.FullStack] if size >= STACK_ITEMS_MAX and code[at] in GROWING else None

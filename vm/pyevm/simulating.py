@@ -7,6 +7,7 @@ and words these are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from primitives.account import Account
@@ -21,9 +22,10 @@ from vm.engine import (
     SimulatedGasLimit,
     Simulation,
 )
-from vm.pyevm.state import State
+from vm.fees import BLOB_GAS
+from vm.pyevm.state import State, blob_fee_of
 from vm.pyevm.tracing import run_traced
-from vm.pyevm.transition import Order, Outcome
+from vm.pyevm.transition import Order, Outcome, order_of
 from vm.trace.hooks import Budget
 from vm.trace.transfers import LogTracer
 from vm.unsigned import unsigned_transaction
@@ -102,9 +104,22 @@ class BlockSimulation:
                 )
         if self._validate or tx.max_fee_per_gas or tx.max_priority_fee_per_gas:
             self._check_fees(tx)
-        check_funds(tx.sender, account, Wei(tx.gas * tx.max_fee_per_gas + tx.value))
-        check_gas_covers(tx, tx.gas)
-        check_initcode(tx)
+        if tx.blob_hashes:
+            self._check_blobs(tx)
+        blobs = len(tx.blob_hashes) * BLOB_GAS * tx.max_fee_per_blob_gas
+        cost = Wei(tx.gas * tx.max_fee_per_gas + tx.value + blobs)
+        check_funds(tx.sender, account, cost)
+        fork = self._context.rules.fork
+        check_gas_covers(tx, tx.gas, len(tx.authorizations), fork)
+        check_initcode(tx, fork)
+
+    def _check_blobs(self, tx: Transaction) -> None:
+        fee = blob_fee_of(self._context)
+        if (self._validate or tx.max_fee_per_blob_gas) and tx.max_fee_per_blob_gas < fee:
+            raise FeeTooLow(
+                f"max fee per blob gas less than block blob gas fee: address {checksum(tx.sender)} "
+                f"blobGasFeeCap: {tx.max_fee_per_blob_gas}, blobBaseFee: {fee}"
+            )
 
     def _check_fees(self, tx: Transaction) -> None:
         cap, tip, base_fee = (
@@ -125,11 +140,13 @@ class BlockSimulation:
 
     def _order(self, tx: Transaction) -> Order:
         base_fee = self._context.base_fee
-        price = tx.effective_gas_price(base_fee)
-        tip = Wei(max(price - base_fee, 0))
-        return Order(tx.sender, tx.to, tx.value, tx.data, tx.gas, price, tip, tx.access_list)
+        blob_fee = blob_fee_of(self._context) if self._validate or tx.max_fee_per_blob_gas else 0
+        order = order_of(tx, base_fee, Wei(blob_fee))
+        return replace(order, tip=Wei(max(order.price - base_fee, 0)))
 
     def _keep(self, tx: Transaction, outcome: Outcome) -> None:
+        if self._overlay.get_nonce(tx.sender) > UINT64_MAX:
+            self._overlay.set_nonce(tx.sender, 0)  # it wraps around, as in go-ethereum
         self._gas_used += outcome.gas_used
         self._gas_left = Gas(self._gas_left - outcome.gas_used)
         self._transactions.append(tx)

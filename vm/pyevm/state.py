@@ -15,7 +15,7 @@ from eth_typing import Address as EthAddress
 from eth_typing import BlockNumber
 from eth_typing import Hash32 as EthHash32
 
-from primitives.types import EMPTY_ROOT, Address, Height
+from primitives.types import EMPTY_ROOT, Address, Height, Wei
 from vm.engine import BlockContext
 from vm.fees import blob_base_fee
 from vm.pyevm.compile.computation import compiled
@@ -98,10 +98,7 @@ class State(PragueState):
     @property
     def blob_base_fee(self) -> int:
         """Return the price of blob gas, or what a call puts in its place (opcode BLOBBASEFEE)."""
-        fee = self.context.blob_base_fee
-        if fee is not None:
-            return fee
-        return blob_base_fee(self.context.excess_blob_gas, self.context.rules.blobs)
+        return blob_fee_of(self.context)
 
     def snapshot(self) -> tuple[EthHash32, JournalDBCheckpoint]:
         """Return a checkpoint; the root beside it is not used."""
@@ -134,3 +131,10 @@ def _with_moved_precompiles(
         if source is not None:
             after[EthAddress(address)] = before[EthAddress(source)]
     return type(base.__name__, (base,), {"_precompiles": after})
+
+
+def blob_fee_of(context: BlockContext) -> Wei:
+    """Return the price of blob gas in a block, or what a call puts in its place, in wei."""
+    if context.blob_base_fee is not None:
+        return context.blob_base_fee
+    return blob_base_fee(context.excess_blob_gas, context.rules.blobs)

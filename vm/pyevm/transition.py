@@ -81,7 +81,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of an order; `gas_used` is what is paid for, after refunds and the floor."""
+    """What came of an order.
+
+    `gas_used` is what is paid for, after refunds and the floor; `gas_refunded` what was given back.
+    """
 
     error: str | None
     output: bytes
@@ -109,11 +112,20 @@ def order_of(tx: Transaction, base_fee: Wei, blob_fee: Wei = WEI_ZERO) -> Order:
     )
 
 
-def order_of_call(call: Call, gas: Gas, base_fee: Wei) -> Order:
+def order_of_call(call: Call, gas: Gas, base_fee: Wei, blob_fee: Wei = WEI_ZERO) -> Order:
     """Return the order of a call with this much gas; a call without gas price pays nobody."""
-    tip = Wei(max(call.gas_price - base_fee, 0))
     return Order(
-        call.sender, call.to, call.value, call.data, gas, call.gas_price, tip, call.access_list
+        call.sender,
+        call.to,
+        call.value,
+        call.data,
+        gas,
+        call.gas_price,
+        Wei(max(call.gas_price - base_fee, 0)),
+        call.access_list,
+        call.authorizations,
+        call.blob_hashes,
+        Wei(len(call.blob_hashes) * BLOB_GAS * blob_fee),
     )
 
 
@@ -291,7 +303,7 @@ def _settle(
         words(computation),
         computation.output,
         Gas(gas_used),
-        Gas(refund),
+        Gas(max(spent - gas_used, 0)),
         _logs(computation),
         created if computation.is_success else None,
     )

@@ -9,6 +9,9 @@
 - `trie`: the batched, path-keyed Merkle Patricia trie (the proof of that truth).
 - `roots`: transactions root and receipts root of a block.
 - `encoding`: RLP of accounts and trie nodes by slices.
+- `walk`, `paths`: tries from sorted rows; the paths of their nodes.
+- `first`: the state of a genesis `alloc`, written as it is made.
+- `nodes`: a bounded cache of trie nodes by what refers to them.
 - `cache`: the newest state in dicts before a node's store.
 - `memory`: a state in dicts for genesis and tests.
 

@@ -1,9 +1,10 @@
-"""The hot state: what was read and written last of accounts, slots, code and trie nodes.
+"""The hot state: what was read and written last of accounts, slots and code.
 
 `CachedStore` stands before a node's `KeyValue` and is one itself. A read of RocksDB takes 7 us, one
-of a dict 0.2. The cache holds values of the newest written state only. Each write makes the next
-generation; a snapshot knows its own, uses the cache while that is the newest, and reads what is
-below when it is not: so a snapshot stays what it was, in any thread.
+of a dict 0.2. The cache holds values of the newest written state only; trie nodes have a cache of
+their own (`vm.state.nodes`). Each write makes the next generation; a snapshot knows its own, uses
+the cache while that is the newest, and reads what is below when it is not: so a snapshot stays what
+it was, in any thread.
 
 The order that makes this safe without a lock on reads: a write first makes the generation new, then
 changes entries; a reader first takes the entry, then looks at the generation.
@@ -21,7 +22,7 @@ from typing import Final, TypeAlias
 
 from primitives.keyvalue import Column, KeyValue, KeyValueReader, Write
 
-CACHED: Final = frozenset((Column.ACCOUNT, Column.SLOT, Column.CODE, Column.TRIE))
+CACHED: Final = frozenset((Column.ACCOUNT, Column.SLOT, Column.CODE))
 ENTRY_BYTES: Final = 250
 """What an entry takes beside its key and value: two objects, a tuple, a place in a dict."""
 
@@ -80,6 +81,9 @@ class CachedStore:
     def close(self) -> None:
         """Close what is below."""
         self._below.close()
+
+    def __len__(self) -> int:
+        return len(self._young) + len(self._old)
 
     def look(self, key: _Key) -> bytes | _Unknown | None:
         """Return the newest value if it is known; the caller looks at the generation after it."""

@@ -8,6 +8,7 @@ Sources: Yellow Paper appendix B (RLP), 4.1 (account); slim accounts as in geth'
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from primitives.account import Account
@@ -21,11 +22,17 @@ STRING: Final = 0x80
 LIST: Final = 0xC0
 
 
-# A branch with sixteen hashes and no value, as nearly all upper nodes of a large trie are.
-_FULL_BYTES: Final = 532
-_FULL_HEAD: Final = b"\xf9\x02\x11"
-_FULL_MARKS: Final = b"\xa0" * 16 + b"\x80"
-_FULL_STARTS: Final = range(3, 531, 33)
+_SMALL: Final = [EMPTY_ITEM, *(bytes((value,)) for value in range(1, 0x80))]
+"""The encodings of the integers below 128."""
+
+_SHORT: Final = [bytes((STRING + length,)) for length in range(56)]
+"""The prefixes of short strings."""
+
+_NO_HASHES: Final = EMPTY_ITEM * 2
+"""How the flat row of an account without storage and code ends."""
+
+_BRANCH_ITEMS: Final = re.compile(b"(?s:" + b"(\xa0.{32}|\x80)" * 17 + b")").fullmatch
+"""Splits the body of a branch whose items are hashes or empty, as nearly all are, in one step."""
 
 
 def rlp_prefix(kind: int, length: int) -> bytes:
@@ -56,7 +63,10 @@ def rlp_list(items: list[bytes]) -> bytes:
 
 def rlp_uint(value: int) -> bytes:
     """Return the encoding of an unsigned integer."""
-    return rlp_string(value.to_bytes((value.bit_length() + 7) // 8, "big"))
+    if value < 0x80:
+        return _SMALL[value]
+    raw = value.to_bytes((value.bit_length() + 7) // 8, "big")
+    return rlp_prefix(STRING, len(raw)) + raw
 
 
 def split_list(raw: bytes) -> list[bytes]:
@@ -64,14 +74,15 @@ def split_list(raw: bytes) -> list[bytes]:
 
     Raises StoreCorrupt when the items do not fill the list exactly.
     """
-    if raw.startswith(_FULL_HEAD) and len(raw) == _FULL_BYTES and raw[3::33] == _FULL_MARKS:
-        return [*(raw[at : at + 33] for at in _FULL_STARTS), EMPTY_ITEM]
     if not raw or raw[0] < LIST:
         raise StoreCorrupt("a stored list does not begin like one")
     at = 1 if raw[0] < 0xF8 else raw[0] - 0xF6
     size = len(raw)
     if at + (raw[0] - LIST if at == 1 else int.from_bytes(raw[1:at], "big")) != size:
         raise StoreCorrupt("a stored list has another length than it says")
+    branch = _BRANCH_ITEMS(raw, at)
+    if branch is not None:
+        return list(branch.groups())
     items = []
     while at < size:
         first = raw[at]
@@ -109,41 +120,72 @@ def string_of(item: bytes) -> bytes:
 
 def encode_account(account: Account) -> bytes:
     """Return the account's leaf value in the state trie. Source: Yellow Paper 4.1."""
-    body = (
-        rlp_uint(account.nonce)
-        + rlp_uint(account.balance)
-        + b"\xa0"
-        + account.storage_root
-        + b"\xa0"
-        + account.code_hash
-    )
-    return rlp_prefix(LIST, len(body)) + body
+    return string_of(encode_rows(account, account.storage_root)[1])
 
 
 def encode_slim(account: Account) -> bytes:
     """Return the account as the flat table holds it: empty root and code hash left out."""
-    root, code = account.storage_root, account.code_hash
-    return rlp_list(
-        [
-            rlp_uint(account.nonce),
-            rlp_uint(account.balance),
-            EMPTY_ITEM if root == EMPTY_ROOT else b"\xa0" + root,
-            EMPTY_ITEM if code == EMPTY_CODE_HASH else b"\xa0" + code,
-        ]
+    return encode_rows(account, account.storage_root)[0]
+
+
+def encode_rows(account: Account, root: Hash32) -> tuple[bytes, bytes]:
+    """Return the account with this storage root in both forms.
+
+    First as the flat table holds it, then as the item of its leaf, an encoded string.
+    """
+    code = account.code_hash
+    nonce, balance = account.nonce, account.balance
+    digits = balance.to_bytes((balance.bit_length() + 7) // 8, "big")
+    numbers = (_SMALL[nonce] if nonce < 0x80 else rlp_uint(nonce)) + (
+        _SHORT[len(digits)] + digits if balance >= 0x80 else _SMALL[balance]
     )
+    full = numbers + b"\xa0" + root + b"\xa0" + code
+    size = len(full)
+    leaf = bytes((0xB8, size + 2, 0xF8, size)) + full
+    if root == EMPTY_ROOT and code == EMPTY_CODE_HASH:
+        return bytes((LIST + len(numbers) + 2,)) + numbers + _NO_HASHES, leaf
+    slim = (
+        numbers
+        + (EMPTY_ITEM if root == EMPTY_ROOT else b"\xa0" + root)
+        + (EMPTY_ITEM if code == EMPTY_CODE_HASH else b"\xa0" + code)
+    )
+    return rlp_prefix(LIST, len(slim)) + slim, leaf
+
+
+def storage_root_of(raw: bytes) -> Hash32:
+    """Return the storage root of the account that `encode_slim` wrote; raises StoreCorrupt."""
+    if raw.endswith(_NO_HASHES) and raw[0] - LIST == len(raw) - 1:
+        at = 2 if raw[1] <= 0x80 else raw[1] - 0x7E
+        if at < len(raw) and len(raw) - 2 == (at + 1 if raw[at] <= 0x80 else at + raw[at] - 0x7F):
+            return EMPTY_ROOT
+    return decode_slim(raw).storage_root
 
 
 def decode_slim(raw: bytes) -> Account:
     """Return the account that `encode_slim` wrote; raises StoreCorrupt."""
+    if raw.endswith(_NO_HASHES) and raw[0] - LIST == len(raw) - 1:
+        nonce, at = _number(raw, 1)
+        balance, at = _number(raw, min(at, len(raw) - 1))
+        if at == len(raw) - 2:
+            return Account(Nonce(nonce), Wei(balance))
     items = split_list(raw)
     if len(items) != 4:
         raise StoreCorrupt("a stored account has not four fields")
-    nonce, balance, root, code = map(string_of, items)
+    first, second, root, code = map(string_of, items)
     if len(root) not in (0, HASH_BYTES) or len(code) not in (0, HASH_BYTES):
         raise StoreCorrupt("a stored account has a hash of another length than 32")
     return Account(
-        Nonce(int.from_bytes(nonce, "big")),
-        Wei(int.from_bytes(balance, "big")),
+        Nonce(int.from_bytes(first, "big")),
+        Wei(int.from_bytes(second, "big")),
         Hash32(root) if root else EMPTY_ROOT,
         Hash32(code) if code else EMPTY_CODE_HASH,
     )
+
+
+def _number(raw: bytes, at: int) -> tuple[int, int]:
+    """Return the number whose encoding begins at `at`, and where that ends."""
+    first = raw[at]
+    if first <= 0x80:
+        return first & 0x7F, at + 1
+    end = at + first - 0x7F
+    return int.from_bytes(raw[at + 1 : end], "big"), end

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from primitives.account import Account, GenesisAccount
+from primitives.crypto.keccak import keccak
 from primitives.errors import StoreCorrupt
 from primitives.types import EMPTY_CODE_HASH, EMPTY_ROOT, ZERO_HASH, Address, Hash32
 from vm.state.changes import ChangeSet
@@ -69,3 +70,35 @@ class MemoryState:
             else:
                 self.accounts[address] = account
         self.codes.update(changes.codes)
+
+
+class AllocState:
+    """The `StateReader` of a genesis `alloc` as it stands: nothing is copied."""
+
+    def __init__(self, alloc: Mapping[Address, GenesisAccount]) -> None:
+        self._alloc = alloc
+        self._codes = {keccak(code): code for code in {each.code for each in alloc.values()}}
+
+    def account(self, address: Address) -> Account | None:
+        """Return the account, or None when there is none."""
+        entry = self._alloc.get(address)
+        if entry is None:
+            return None
+        root = ZERO_HASH if self.has_storage(address) else EMPTY_ROOT
+        return Account(entry.nonce, entry.balance, root, keccak(entry.code))
+
+    def storage(self, address: Address, slot: int) -> int:
+        """Return the value of a storage slot; 0 when it was never set."""
+        entry = self._alloc.get(address)
+        return 0 if entry is None else entry.storage.get(slot, 0)
+
+    def code(self, code_hash: Hash32) -> bytes:
+        """Return the code with this hash; raises StoreCorrupt when it is unknown."""
+        if code_hash not in self._codes:
+            raise StoreCorrupt(f"code {code_hash.hex()} is missing", code_hash=code_hash)
+        return self._codes[code_hash]
+
+    def has_storage(self, address: Address) -> bool:
+        """Return whether any slot is not zero."""
+        entry = self._alloc.get(address)
+        return entry is not None and any(entry.storage.values())

@@ -29,8 +29,10 @@ from vm.state.encoding import (
     rlp_string,
     string_of,
 )
+from vm.state.nodes import decode_node
+from vm.state.paths import Nibbles, nibbles_of
 from vm.state.store import ACCOUNT_TRIE, KEPT_DEPTH, STORAGE_TRIE, hash_address, hash_slot
-from vm.state.trie import Nibbles, decode_node, nibbles_of, walk_below
+from vm.state.walk import walk_below
 
 ROWS_PER_TICK: Final = 256
 

@@ -13,8 +13,10 @@ of it was read anyway, so it costs no further read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from itertools import repeat
+from typing import Final, TypeAlias
 
 from primitives.account import Account, GenesisAccount
 from primitives.crypto.keccak import keccak
@@ -22,18 +24,20 @@ from primitives.errors import StoreCorrupt, ensure
 from primitives.keyvalue import Column, KeyValueReader, Write
 from primitives.types import EMPTY_CODE_HASH, EMPTY_ROOT, HASH_BYTES, Address, Hash32
 from vm.state.changes import ChangeSet, StateReader
-from vm.state.encoding import decode_slim, encode_account, encode_slim, rlp_string
-from vm.state.trie import update_trie
+from vm.state.encoding import decode_slim, encode_rows, rlp_string, storage_root_of
+from vm.state.nodes import NodeCache
+from vm.state.trie import Trie
 
-ACCOUNT_TRIE = b"A"
-STORAGE_TRIE = b"O"
+ACCOUNT_TRIE: Final = b"A"
+STORAGE_TRIE: Final = b"O"
+STORAGE_PATH_AT: Final = len(STORAGE_TRIE) + HASH_BYTES
+"""Where the path begins in the key of a storage trie's node."""
+
 HASHES_CACHED_MAX = 65_536
 KEPT_DEPTH = 2
 """History keeps old trie nodes down to this many nibbles; what lies below is built again from old
 accounts and slots, so that a block keeps at most 273 old nodes of a trie, and a proof builds at
 most 1/4096 of one."""
-
-_Table = dict[tuple[Column, bytes], bytes | None]
 
 
 @lru_cache(maxsize=HASHES_CACHED_MAX)
@@ -61,26 +65,50 @@ class StateUpdate:
     before: list[Write] = field(default_factory=list)
 
 
+_STORAGE: Final = STORAGE_TRIE[0]
+
+_Rows: TypeAlias = dict[bytes, bytes | None]
+"""Values of one column by key; None where there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """New values, and the old ones that were read on the way to them."""
+    """New values of each column, and the old ones of what history keeps among them.
 
-    table: _Table = field(default_factory=dict)
-    old: _Table = field(default_factory=dict)
+    `old_nodes` are those of all opened nodes near the roots; what is not in it was not there.
+    """
+
+    accounts: list[Write] = field(default_factory=list)
+    old_accounts: list[Write] = field(default_factory=list)
+    slots: _Rows = field(default_factory=dict)
+    old_slots: _Rows = field(default_factory=dict)
+    nodes: _Rows = field(default_factory=dict)
+    old_nodes: _Rows = field(default_factory=dict)
+    others: list[Write] = field(default_factory=list)
+
+    def writes(self) -> list[Write]:
+        """Return all new values."""
+        slots = zip(repeat(Column.SLOT), self.slots, self.slots.values(), strict=False)
+        nodes = zip(repeat(Column.TRIE), self.nodes, self.nodes.values(), strict=False)
+        return [*self.accounts, *slots, *nodes, *self.others]
 
     def before(self) -> list[Write]:
-        """Return the old values of what changed and is kept; what was not read was not there."""
-        return [
-            (column, key, self.old.get((column, key)))
-            for (column, key), value in self.table.items()
-            if is_kept(column, key) and self.old.get((column, key)) != value
-        ]
+        """Return the old values of what changed and is kept."""
+        rows, slots, nodes = self.old_accounts, self.old_slots.get, self.old_nodes.get
+        for key, value in self.slots.items():
+            if slots(key) != value:
+                rows.append((Column.SLOT, key, slots(key)))
+        near = len(ACCOUNT_TRIE) + KEPT_DEPTH
+        for key in [each for each in self.nodes if len(each) <= near or each[0] == _STORAGE]:
+            if is_kept(Column.TRIE, key) and nodes(key) != self.nodes[key]:
+                rows.append((Column.TRIE, key, nodes(key)))
+        return rows
 
 
 def is_kept(column: Column, key: bytes) -> bool:
     """Return whether history keeps the old values of this key."""
     if column is Column.TRIE:
-        path_at = 1 if key.startswith(ACCOUNT_TRIE) else 1 + HASH_BYTES
+        path_at = 1 if key.startswith(ACCOUNT_TRIE) else STORAGE_PATH_AT
         return len(key) - path_at <= KEPT_DEPTH
     return column in (Column.ACCOUNT, Column.SLOT)
 
@@ -117,10 +145,14 @@ class StoredState:
 
 
 class StateStore:
-    """The state of one committed block, read from `store` (best a snapshot)."""
+    """The state of one committed block, read from `store` (best a snapshot).
 
-    def __init__(self, store: KeyValueReader) -> None:
+    `cache` may be shared by all states of a chain, and of others.
+    """
+
+    def __init__(self, store: KeyValueReader, cache: NodeCache | None = None) -> None:
         self._store = store
+        self._cache = cache
 
     def reader(self) -> StateReader:
         """Return the reader that execution uses."""
@@ -138,26 +170,32 @@ class StateStore:
         change set gives storage to an account that does not exist.
         """
         draft = _Draft()
-        leaves: dict[bytes, bytes] = {}
-        touched = changes.accounts.keys() | changes.storage.keys() | changes.wiped
-        for address in sorted(touched):
+        leaves: _Rows = {}
+        others = changes.storage.keys() | changes.wiped
+        for address, account in changes.accounts.items():
+            if account is None or account.is_empty or address in others:
+                others.add(address)
+            else:
+                self._put_account(address, account, draft, leaves)
+        for address in sorted(others):
             self._change_account(address, changes, draft, leaves)
         for code_hash, code in changes.codes.items():
             if code:
-                draft.table[Column.CODE, code_hash] = code
+                draft.others.append((Column.CODE, code_hash, code))
         root = self._change_trie(ACCOUNT_TRIE, self.root(), leaves, draft)
-        writes = [(column, key, value) for (column, key), value in draft.table.items()]
-        return StateUpdate(root, writes, draft.before())
+        return StateUpdate(root, draft.writes(), draft.before())
 
     def _change_account(
-        self, address: Address, changes: ChangeSet, draft: _Draft, leaves: dict[bytes, bytes]
+        self, address: Address, changes: ChangeSet, draft: _Draft, leaves: _Rows
     ) -> None:
         """Add one account's writes to `draft` and its leaf, when it changed, to `leaves`."""
         key = hash_address(address)
         raw = self._store.get(Column.ACCOUNT, key)
-        old = None if raw is None else decode_slim(raw)
-        new = changes.accounts.get(address, old)
-        root = EMPTY_ROOT if old is None else old.storage_root
+        root = EMPTY_ROOT if raw is None else storage_root_of(raw)
+        if address in changes.accounts:
+            new = changes.accounts[address]
+        else:
+            new = None if raw is None else decode_slim(raw)
         if root != EMPTY_ROOT and (new is None or address in changes.wiped):
             self._wipe(key, draft)
             root = EMPTY_ROOT
@@ -166,32 +204,35 @@ class StateStore:
             root = self._change_storage(key, root, slots, draft)
         elif slots:
             ensure(not any(slots.values()), "storage for an account that is gone", address=address)
-        is_dead = new is not None and new.is_empty and root == EMPTY_ROOT
-        if is_dead and not changes.keeps_empty:
-            new = None
-        draft.old[Column.ACCOUNT, key] = raw
-        if new is None:
-            if old is not None:
-                draft.table[Column.ACCOUNT, key] = None
-                leaves[key] = b""
+        is_gone = new is None or (
+            not new.balance and new.is_empty and root == EMPTY_ROOT and not changes.keeps_empty
+        )
+        if new is None or is_gone:
+            if raw is not None:
+                draft.accounts.append((Column.ACCOUNT, key, None))
+                draft.old_accounts.append((Column.ACCOUNT, key, raw))
+                leaves[key] = None
             return
-        new = replace(new, storage_root=root)
-        if new == old:
-            return
-        if old is None:
-            draft.table[Column.PREIMAGE, key] = address
-        draft.table[Column.ACCOUNT, key] = encode_slim(new)
-        leaves[key] = encode_account(new)
+        _add_account(address, key, raw, encode_rows(new, root), draft, leaves)
+
+    def _put_account(
+        self, address: Address, account: Account, draft: _Draft, leaves: _Rows
+    ) -> None:
+        """The same for one that is not empty and whose storage stays: nearly all of a block."""
+        key = hash_address(address)
+        raw = self._store.get(Column.ACCOUNT, key)
+        root = EMPTY_ROOT if raw is None else storage_root_of(raw)
+        _add_account(address, key, raw, encode_rows(account, root), draft, leaves)
 
     def _wipe(self, account: Hash32, draft: _Draft) -> None:
         """Delete all slots and all storage trie nodes of an account."""
         for key, value in self._store.scan(Column.SLOT, account):
-            draft.table[Column.SLOT, key] = None
-            draft.old[Column.SLOT, key] = value
+            draft.slots[key] = None
+            draft.old_slots[key] = value
         for key, value in self._store.scan(Column.TRIE, STORAGE_TRIE + account):
-            draft.table[Column.TRIE, key] = None
+            draft.nodes[key] = None
             if is_kept(Column.TRIE, key):
-                draft.old[Column.TRIE, key] = value
+                draft.old_nodes[key] = value
 
     def _change_storage(
         self, account: Hash32, root: Hash32, slots: Mapping[int, int], draft: _Draft
@@ -201,46 +242,52 @@ class StateStore:
         `root` is EMPTY_ROOT when nothing older counts, whatever the tables still hold.
         """
         is_new = root == EMPTY_ROOT
-        leaves: dict[bytes, bytes] = {}
+        leaves: _Rows = {}
         for slot, value in slots.items():
             hashed = hash_slot(slot)
             key = account + hashed
             old = None
             if not is_new:
-                old = draft.old[Column.SLOT, key] = self._store.get(Column.SLOT, key)
+                old = draft.old_slots[key] = self._store.get(Column.SLOT, key)
             raw = value.to_bytes((value.bit_length() + 7) // 8, "big")
             if raw == (old or b""):
                 continue
             if old is None:
-                draft.table[Column.PREIMAGE, hashed] = slot.to_bytes(32, "big")
-            draft.table[Column.SLOT, key] = raw or None
-            leaves[hashed] = rlp_string(raw) if raw else b""
+                draft.others.append((Column.PREIMAGE, hashed, slot.to_bytes(32, "big")))
+            draft.slots[key] = raw or None
+            leaves[hashed] = rlp_string(rlp_string(raw)) if raw else None
         return self._change_trie(STORAGE_TRIE + account, root, leaves, draft)
 
-    def _change_trie(
-        self, prefix: bytes, root: Hash32, leaves: Mapping[bytes, bytes], draft: _Draft
-    ) -> Hash32:
+    def _change_trie(self, prefix: bytes, root: Hash32, leaves: _Rows, draft: _Draft) -> Hash32:
         """Add the node writes of one trie to `draft`; return its new root."""
-        update = update_trie(_NodeReader(self._store, prefix, draft.old), root, leaves)
-        for path, node in update.nodes.items():
-            draft.table[Column.TRIE, prefix + path] = node
-        return update.root
+        trie = Trie(
+            partial(self._store.get, Column.TRIE),
+            draft.nodes,
+            self._cache,
+            prefix=prefix,
+            opened=draft.old_nodes,
+            opened_nibbles_max=KEPT_DEPTH,
+        )
+        return trie.update(root, leaves)
 
 
-class _NodeReader:
-    """Reads the nodes of one trie by path, and notes those that history keeps."""
-
-    def __init__(self, store: KeyValueReader, prefix: bytes, old: _Table) -> None:
-        self._get = store.get
-        self._prefix = prefix
-        self._old = old
-
-    def __call__(self, path: bytes) -> bytes | None:
-        key = self._prefix + path
-        node = self._get(Column.TRIE, key)
-        if len(path) <= KEPT_DEPTH:
-            self._old[Column.TRIE, key] = node
-        return node
+def _add_account(
+    address: Address,
+    key: Hash32,
+    old: bytes | None,
+    rows: tuple[bytes, bytes],
+    draft: _Draft,
+    leaves: _Rows,
+) -> None:
+    """Note what an account is from now on, unless it is as it was."""
+    slim, leaf = rows
+    if slim == old:
+        return
+    if old is None:
+        draft.others.append((Column.PREIMAGE, key, address))
+    draft.accounts.append((Column.ACCOUNT, key, slim))
+    draft.old_accounts.append((Column.ACCOUNT, key, old))
+    leaves[key] = leaf
 
 
 def genesis_changes(

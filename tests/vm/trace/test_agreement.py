@@ -79,7 +79,7 @@ def test_traced_runs_equal_untraced_ones(bodies: tuple[bytes, bytes, bytes], gas
     found: Any = tracer.result()
     short = None if outcome.error is None else outcome.error.partition(" (")[0]
     words = (traced.error or "").partition(" (")[0]
-    # py-evm takes the gas of an opcode before it looks at the stack, geth after.
+    # py-evm takes the gas of a call or creation before it looks at the stack, geth after.
     assert words == (short or "") or (words, short) == ("stack underflow", "out of gas")
     assert (traced.output, traced.gas_used) == (outcome.output, outcome.gas_used)
     assert (traced.gas_refunded, traced.logs) == (outcome.gas_refunded, outcome.logs)

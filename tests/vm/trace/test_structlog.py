@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from primitives.types import Gas
 from tests.node.rpc.schema import check_result
 from tests.vm.trace.tracing import A, B, C, call_to, code, stored, trace, trace_call, transaction
 from vm.trace.hooks import Budget, TraceTooLarge
 from vm.trace.opcodes import CONSTANT_GAS, OPCODE_NAMES, STACK_NEEDS
-from vm.trace.requests import StructLogs
+from vm.trace.requests import CallTree, StructLogs
 
 FULL = StructLogs(memory=True, return_data=True)
 
@@ -127,6 +128,31 @@ def test_revert_data_is_returned_and_other_failures_return_nothing() -> None:
     assert trace(StructLogs(), {A: code("60ff5f5360015ffd")})["returnValue"] == "0xff"
     assert trace(StructLogs(), {A: code("60ff5f5360015ff3")})["returnValue"] == "0xff"
     assert trace(StructLogs(), {A: code("60ff5f53fe")})["returnValue"] == "0x"
+
+
+def test_gas_is_counted_before_a_write_or_a_read_is_refused() -> None:
+    """RETURNDATACOPY beyond the data, SSTORE and LOG1 in a static call: their whole price.
+
+    Kills: py-evm's order, which refuses first and shows nothing or the constant part.
+    """
+    codes = {A: code("60015f60213e")}
+    last = steps(codes)[-1]
+    assert (last["op"], last["gasCost"]) == ("RETURNDATACOPY", 3 + 3 + 2 * 3)
+    for body, op, cost in (
+        ("60015f55", "SSTORE", 22_100),
+        ("600560215fa1", "LOG1", 375 + 375 + 8 * 33 + 2 * 3),
+    ):
+        inner = steps({A: code(call_to(B, "fa"), "00"), B: code(body)})
+        refused = [each for each in inner if each["depth"] == 2][-1]
+        assert (refused["op"], refused["gasCost"]) == (op, cost)
+        assert "error" not in refused
+
+
+def test_too_little_gas_is_named_before_a_refusal() -> None:
+    """The same opcodes with less gas than they cost end by "out of gas", as in go-ethereum."""
+    for body, gas in (("60015f61ffff3e", 21_000 + 3_000), ("60015f55", 21_000 + 2_200)):
+        found = trace_call(CallTree(), {A: code(body)}, gas=Gas(gas))
+        assert found["error"] == "out of gas"
 
 
 def test_refunds_count_over_frames_and_vanish_with_them() -> None:

@@ -17,10 +17,10 @@ from eth.vm.opcode_values import JUMP, JUMPDEST, JUMPI, STOP
 from eth.vm.stack import Stack
 
 from vm.engine import ExecutionStopped
-from vm.pyevm.bls import quicker
 from vm.pyevm.compile.program import EAGER_PROGRAMS, PROGRAMS, Program, Programs
 from vm.pyevm.compile.rules import Rules, rules_of
 from vm.pyevm.compile.unit import END, STACK_ITEMS_MAX
+from vm.pyevm.quick import quicker
 
 COMPUTATIONS_MAX: Final = 64
 """Classes that `compiled` keeps: one for each fork."""

@@ -145,8 +145,6 @@ def sload(computation: Any, gas: int, slot: int) -> tuple[int, int]:
 
 def sstore(computation: Any, gas: int, slot: int, value: int) -> int:
     """SSTORE with EIP-2200's, 2929's and 3529's prices: return the gas that is left."""
-    if computation.msg.is_static:
-        raise WriteProtection("Cannot modify state while inside of a STATICCALL context")
     if gas <= SSTORE_SENTRY:
         raise OutOfGas(_NO_GAS)
     overlay, address = computation.state.overlay, computation.msg.storage_address
@@ -175,6 +173,8 @@ def sstore(computation: Any, gas: int, slot: int, value: int) -> int:
         if gas < 0:
             raise OutOfGas(_NO_GAS)
         overlay.mark_storage_warm(address, slot)
+    if computation.msg.is_static:
+        raise WriteProtection("Cannot modify state while inside of a STATICCALL context")
     overlay.set_storage(address, slot, value)
     return gas
 
@@ -183,14 +183,14 @@ def log(
     computation: Any, memory: bytearray, gas: int, data: tuple[int, int], topics: tuple[int, ...]
 ) -> int:
     """LOG0 to LOG4; `data` is start and size: return the gas that is left."""
-    if computation.msg.is_static:
-        raise WriteProtection("Cannot modify state while inside of a STATICCALL context")
     start, size = data
     gas -= GAS_LOGDATA * size + GAS_LOGTOPIC * len(topics)
     if gas < 0:
         raise OutOfGas(_NO_GAS)
     if size and start + size > len(memory):
         gas = extend(memory, gas, start, size)
+    if computation.msg.is_static:
+        raise WriteProtection("Cannot modify state while inside of a STATICCALL context")
     computation.note_log(topics, bytes(memory[start : start + size]) if size else b"")
     return gas
 

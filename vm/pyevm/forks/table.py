@@ -40,6 +40,7 @@ from vm.pyevm.forks.early import (
     BeforeSpuriousDragon,
 )
 from vm.pyevm.forks.kzg import POINT_EVALUATION_ADDRESS, point_evaluation
+from vm.pyevm.forks.order import in_order
 from vm.pyevm.modexp import modexp, modexp_byzantium, modexp_osaka
 
 Precompiles: TypeAlias = Mapping[EthAddress, Callable[..., Any]]
@@ -89,14 +90,14 @@ def computation_of(
 
 
 def opcodes_of(fork: Fork) -> dict[int, Any]:
-    """Return the opcodes of `fork`; SELFDESTRUCT without py-evm's warning."""
+    """Return the opcodes of `fork`: SELFDESTRUCT without py-evm's warning, gas before refusals."""
     opcodes: dict[int, Any] = dict(_PYEVM[fork].opcodes)
     if fork >= Fork.SHANGHAI:
         selfdestruct: Any = opcodes[opcode_values.SELFDESTRUCT]
         opcodes[opcode_values.SELFDESTRUCT] = selfdestruct.__wrapped__
     if fork >= Fork.OSAKA:
         opcodes |= osaka.OPCODES
-    return opcodes
+    return opcodes | in_order(opcodes)
 
 
 @cache
