@@ -41,6 +41,9 @@ Rules, tried after every input in this order until none applies
     next round. Each lasts first + round * delta, capped (`primitives.params.ConsensusTimes`).
     A round begins with the propose timer; its proposer repeats the valid block with its round as
     pol_round, or builds a new one (L14-L19).
+    A proposer of whom no message was counted in the height until the propose timer of its round
+    ended is absent, from then on until a message of it is counted: the propose timer of its
+    rounds is 0 ms. Each node judges for itself, and never itself.
 
 Between heights
     Round 0 of a height begins block_period_ms after round 0 of the last one when there is work,

@@ -89,19 +89,24 @@ class Algorithm:
         self._started_ms = 0
         self._watch_left = 0
         self._log_height = Height(0)
+        self._absent: set[Address] = set()
+        self._validators = validators
+        self._schedule = schedule_of(validators)
         self._clear(height, validators)
 
     def _clear(self, height: Height, validators: ValidatorSet) -> None:
         """L1-L9: the variables of a height."""
         self._height = height
-        self._validators = validators
+        if validators is not self._validators:
+            self._validators = validators
+            self._schedule = schedule_of(validators)
         self._powers = validators.powers
-        self._schedule = schedule_of(validators)
         self._votes = HeightVotes(validators)
         self._round = ROUND_0
         self._step = Step.WAIT
         self._locked_round, self._locked_hash = NO_POL, NIL
         self._valid: Valid | None = None
+        self._valid_votes: tuple[Vote, ...] = ()
         self._blocks: dict[Hash32, bytes] = {}
         self._unchecked: dict[Round, Proposal] = {}
         self._restored: Valid | None = None
@@ -110,6 +115,7 @@ class Algorithm:
         self._decided: Hash32 | None = None
         self._may_jump = False
         self._proposal_seen = False
+        self._absent.intersection_update(self._powers)
         self._signing = (
             self._me in validators and not self._watch_left and height >= self._log_height
         )
@@ -130,8 +136,13 @@ class Algorithm:
         self._open_round()
 
     def _open_round(self) -> None:
-        """L14-L21: propose when it is this node's turn; in any case, wait only so long."""
-        self._set_timer(TimerKind.PROPOSE, self._round)
+        """L14-L21: propose when it is this node's turn; in any case, wait only so long.
+
+        Nobody waits for an absent proposer: one that was silent for a whole height up to the end
+        of its turn, and has not been heard since.
+        """
+        proposer = self._schedule.proposer(self._height, self._round)
+        self._set_timer(TimerKind.PROPOSE, self._round, 0 if proposer in self._absent else None)
         if not self._is_my_turn():
             return
         if self._valid is not None:
@@ -162,6 +173,20 @@ class Algorithm:
 
     def _propose(self, block_hash: Hash32, body: bytes, pol_round: Round) -> None:
         self._sign(Proposal(self._height, self._round, pol_round, block_hash, body, self._me))
+        if self._step is Step.PROPOSE and block_hash in self._blocks:
+            self._prevote_own(block_hash, pol_round)
+
+    def _prevote_own(self, block_hash: Hash32, pol_round: Round) -> None:
+        """L22, L28 for the own proposal, in the same step: one sync of the log carries both.
+
+        The proposal itself counts when its signature is there, as anybody's does. When the rules
+        say nil, or not yet, they say so then.
+        """
+        votes = self._votes.at(self._round)
+        is_proven = pol_round == NO_POL or self._votes.at(pol_round).prevotes.quorum == block_hash
+        is_free = self._locked_round <= pol_round or self._locked_hash == block_hash
+        if is_proven and is_free and not votes.refused:
+            self._vote(Kind.PREVOTE, block_hash)
 
     def _vote(self, kind: Kind, block_hash: Hash32) -> None:
         self._step = Step.PREVOTE if kind is Kind.PREVOTE else Step.PRECOMMIT
@@ -182,48 +207,54 @@ class Algorithm:
             delay_ms = timeout_ms(self._settings.times, kind, round_)
         self._effects.append(SetTimer(Timer(kind, self._height, round_), delay_ms))
 
-    def _on_timer(self, timer: Timer) -> None:
+    def _on_timer(self, timer: Timer) -> bool:
+        """Take a timer; answer whether it still mattered, so that rules may fit now."""
         if timer.height != self._height or self._step is Step.DECIDED:
-            return
-        is_now = timer.round == self._round
+            return False
+        if timer.kind is TimerKind.REBROADCAST:
+            self._rebroadcast()
+            return False
+        if timer.round != self._round:
+            return False
         match timer.kind, self._step:
             case TimerKind.START, Step.WAIT:
                 self._start_round(ROUND_0)
-            case TimerKind.PROPOSE, Step.PROPOSE if is_now:  # L57
+            case TimerKind.PROPOSE, Step.PROPOSE:  # L57
+                self._note_absence()
                 self._vote(Kind.PREVOTE, NIL)
-            case TimerKind.PREVOTE, Step.PREVOTE if is_now:  # L61
+            case TimerKind.PREVOTE, Step.PREVOTE:  # L61
                 self._vote(Kind.PRECOMMIT, NIL)
-            case TimerKind.PRECOMMIT, _ if is_now and self._step is not Step.WAIT:  # L65
+            case TimerKind.PRECOMMIT, step if step is not Step.WAIT:  # L65
                 self._start_round(Round(self._round + 1))
-            case TimerKind.REBROADCAST, _:
-                self._rebroadcast()
             case _:
-                pass
+                return False
+        return True
+
+    def _note_absence(self) -> None:
+        """Remember a proposer of whom nothing at all was heard in this height."""
+        proposer = self._schedule.proposer(self._height, self._round)
+        if proposer != self._me and not self._votes.has_heard(proposer):
+            self._absent.add(proposer)
+
+    def _note_presence(self, validator: Address) -> None:
+        """Wait again for a validator that has been heard."""
+        self._absent.discard(validator)
 
     def _rebroadcast(self) -> None:
         """Repeat what peers may have missed: the newest own messages, the reason for the lock."""
         self._set_timer(TimerKind.REBROADCAST, ROUND_0, self._settings.times.rebroadcast_ms)
-        for kind in Kind:
-            message = self._own.get(kind)
-            if message is not None and (kind is not Kind.PROPOSAL or message.round == self._round):
+        for kind, message in sorted(self._own.items()):
+            if kind is not Kind.PROPOSAL or message.round == self._round:
                 self._effects.append(Broadcast(message))
         if self._valid is not None and self._valid.round < self._round:
             self._relay_valid_votes()
         if self._votes.precommit_quorums:
             self._effects.append(RequestSync(self._height))
 
-    def _valid_votes(self) -> list[Vote]:
-        """Return the prevotes that made the valid value, own ones included."""
-        valid = self._valid
-        if valid is None or not self._signing:
-            return []
-        return [
-            Vote(Kind.PREVOTE, self._height, valid.round, valid.block_hash, address, signature)
-            for address, signature in valid.votes
-        ]
-
     def _relay_valid_votes(self) -> None:
-        self._effects += [Broadcast(vote) for vote in self._valid_votes()]
+        """Repeat the prevotes that made the valid value, own ones included."""
+        if self._signing:
+            self._effects += [Broadcast(vote) for vote in self._valid_votes]
 
     # --- upon-rules -------------------------------------------------------------------------------
 
@@ -231,12 +262,13 @@ class Algorithm:
         """Apply the first rule that fits; answer whether one did."""
         if self._decided is not None:
             return False
-        if (self._votes.precommit_quorums and self._decide()) or (self._may_jump and self._jump()):
+        all_votes = self._votes
+        if (all_votes.precommit_quorums and self._decide()) or (self._may_jump and self._jump()):
             return True
         step = self._step
         if step is Step.WAIT:
             return False
-        votes = self._votes.at(self._round)
+        votes = all_votes.at(self._round)
         if step is Step.PROPOSE:
             if votes.proposal is not None and self._prevote(votes):
                 return True
@@ -247,7 +279,7 @@ class Algorithm:
         if votes.precommits.quorum == NIL:
             self._end_round()
             return True
-        if not votes.precommit_timer_set or (step is Step.PREVOTE and not votes.prevote_timer_set):
+        if all_votes.may_be_heard(self._round, votes):
             self._set_vote_timers(votes)
         return False
 
@@ -295,9 +327,8 @@ class Algorithm:
             return False
         votes.quorum_seen = True
         is_locking = self._step is Step.PREVOTE
-        signatures = tuple(
-            (vote.validator, vote.signature) for vote in votes.prevotes.votes_for(block_hash)
-        )
+        self._valid_votes = tuple(votes.prevotes.votes_for(block_hash))
+        signatures = tuple((vote.validator, vote.signature) for vote in self._valid_votes)
         self._valid = Valid(
             self._height,
             self._round,

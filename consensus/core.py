@@ -44,7 +44,7 @@ from consensus.messages import (
     says_the_same,
 )
 from consensus.signing import Verify
-from consensus.votes import FutureMessages
+from consensus.votes import FutureMessages, RoundVotes
 from consensus.wal import (
     WATCH_HEIGHTS,
     Checkpoint,
@@ -114,6 +114,10 @@ class Consensus(Algorithm):
             self._watch_left > 0,
         )
 
+    def rounds(self) -> list[tuple[int, RoundVotes]]:
+        """Return the votes of the height by round, for an operator to look at."""
+        return list(self._votes.rounds())
+
     def kept_messages(self) -> int:
         """Return how many messages are held in memory: at most (3 n) per round of the window."""
         return self._votes.size() + len(self._future)
@@ -125,13 +129,14 @@ class Consensus(Algorithm):
         them a commit that differs from what this core decided.
         """
         self._now_ms = now_ms
-        effects = self._effects = []
-        if isinstance(event, VoteReceived) and self._ready:  # most of all inputs, by far
-            self._has_changed = False
+        effects: list[Effect] = []
+        self._effects = effects
+        self._has_changed = False
+        if not self._ready:
+            ensure(isinstance(event, Replayed), "the first input is Replayed")
+        if isinstance(event, VoteReceived):  # most of all inputs, by far
             self._receive(event.vote)
         else:
-            ensure(self._ready or isinstance(event, Replayed), "the first input is Replayed")
-            self._has_changed = not isinstance(event, ProposalReceived | Signed)
             self._take(event)
         if self._has_changed:
             while self._apply_rules():
@@ -141,13 +146,17 @@ class Consensus(Algorithm):
         return effects
 
     def _take(self, event: Input) -> None:
+        """Take anything but a vote; messages tell themselves whether rules may fit now."""
+        if isinstance(event, Signed):
+            self._on_signed(event.message)
+            return
+        if isinstance(event, ProposalReceived):
+            self._receive(event.proposal)
+            return
+        self._has_changed = True
         match event:
-            case VoteReceived(message) | ProposalReceived(message):
-                self._receive(message)
-            case Signed(message):
-                self._on_signed(message)
             case TimerFired(timer):
-                self._on_timer(timer)
+                self._has_changed = self._on_timer(timer)
             case ProposalChecked():
                 self._on_checked(event)
             case BlockBuilt():
@@ -160,6 +169,8 @@ class Consensus(Algorithm):
                 self._on_evidence(evidence)
             case Replayed(records):
                 self._on_replayed(records)
+            case VoteReceived(vote):
+                self._receive(vote)
 
     # --- messages ---------------------------------------------------------------------------------
 
@@ -168,22 +179,25 @@ class Consensus(Algorithm):
         if message.height != self._height:
             self._receive_elsewhere(message)
             return
-        if self._decided is not None or not self._is_in_order(message):
+        if self._decided is not None or message.validator not in self._powers:
             return
-        if not self._votes.accepts(message, self._round):
+        if message.round < 0 or not (isinstance(message, Vote) or self._is_in_order(message)):
             return
-        known = self._votes.find(message)
+        votes, current = self._votes, self._round
+        known = votes.find(message)
         if known is not None:
             if known is not message:
                 self._receive_again(known, message)
             return
-        if not (verified or self._verify(message)):
+        if not (votes.accepts(message, current) and (verified or self._verify(message))):
             return
-        self._votes.store(message, self._round)
-        self._has_changed = True
-        if message.round > self._round or self._step is Step.WAIT:
-            self._may_jump = True
-        if isinstance(message, Proposal) and self._votes.find(message) is message:
+        if votes.store(message, current):
+            self._has_changed = True
+        if self._absent and message.validator in self._absent:
+            self._note_presence(message.validator)
+        if message.round > current or self._step is Step.WAIT:
+            self._may_jump = self._has_changed = True
+        if isinstance(message, Proposal) and votes.find(message) is message:
             self._proposal_seen = True
             if message.block_hash not in self._blocks:
                 self._unchecked[message.round] = message
@@ -206,12 +220,8 @@ class Consensus(Algorithm):
             self._votes.store_support(message)
             self._has_changed = True
 
-    def _is_in_order(self, message: Message) -> bool:
-        """Answer whether the validator named may send this at all."""
-        if message.validator not in self._powers or message.round < 0:
-            return False
-        if not isinstance(message, Proposal):
-            return True
+    def _is_in_order(self, message: Proposal) -> bool:
+        """Answer whether the validator named may propose this at all."""
         return (
             NO_POL <= message.pol_round < message.round
             and message.block_hash != NIL
@@ -260,7 +270,7 @@ class Consensus(Algorithm):
             self._relay_valid_votes()
         self._receive(message, verified=True)
         if is_again:
-            for vote in self._valid_votes():
+            for vote in self._valid_votes:
                 self._receive(vote)
 
     def _on_built(self, event: BlockBuilt) -> None:
@@ -379,6 +389,7 @@ class Consensus(Algorithm):
                     self._round = max(self._round, round_)
                 case Valid():
                     self._valid = self._restored = record
+                    self._valid_votes = _prevotes_of(record)
                     if record.locked:
                         self._locked_round, self._locked_hash = record.round, record.block_hash
                 case Checkpoint() | Kept():
@@ -395,7 +406,15 @@ class Consensus(Algorithm):
                 self._effects.append(Sign(intent))
         if self._valid is not None:
             self._check(self._valid.round, self._valid.block_hash, self._valid.body, self._me)
-            for vote in self._valid_votes():
+            for vote in self._valid_votes:
                 self._receive(vote)
         if self._step is Step.PROPOSE:
             self._open_round()
+
+
+def _prevotes_of(valid: Valid) -> tuple[Vote, ...]:
+    """Return the prevotes that a valid value stands on."""
+    return tuple(
+        Vote(Kind.PREVOTE, valid.height, valid.round, valid.block_hash, address, signature)
+        for address, signature in valid.votes
+    )

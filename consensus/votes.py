@@ -18,6 +18,7 @@ from primitives.validators import ValidatorSet
 
 ROUNDS_AHEAD_MAX: Final = 64
 ROUNDS_BEHIND_MAX: Final = 64
+_PREVOTE: Final = Kind.PREVOTE
 
 
 class Tally:
@@ -36,22 +37,21 @@ class Tally:
         """Count `vote`; `quorum` becomes the hash (ZERO_HASH for nil) that reaches the quorum."""
         self.by_validator[vote.validator] = vote
         self.total += power
-        self._count(vote, power, quorum_power)
+        counts, block_hash = self._power, vote.block_hash
+        counted = counts[block_hash] = counts.get(block_hash, 0) + power
+        if counted >= quorum_power and self.quorum is None:
+            self.quorum = block_hash
 
     def add_support(self, vote: Vote, power: int, quorum_power: int) -> None:
         """Count a second, different vote of one validator for its own block as well."""
         self._supports[vote.validator, vote.block_hash] = vote
-        self._count(vote, power, quorum_power)
+        counted = self._power[vote.block_hash] = self._power.get(vote.block_hash, 0) + power
+        if counted >= quorum_power and self.quorum is None:
+            self.quorum = vote.block_hash
 
     def has_support(self, vote: Message) -> bool:
         """Answer whether `vote` was counted by `add_support`."""
         return (vote.validator, vote.block_hash) in self._supports
-
-    def _count(self, vote: Vote, power: int, quorum_power: int) -> None:
-        counted = self._power.get(vote.block_hash, 0) + power
-        self._power[vote.block_hash] = counted
-        if counted >= quorum_power and self.quorum is None:
-            self.quorum = vote.block_hash
 
     def size(self) -> int:
         """Return how many votes are kept."""
@@ -89,16 +89,6 @@ class RoundVotes:
         self.prevote_timer_set = False
         self.precommit_timer_set = False
 
-    def tally(self, kind: Kind) -> Tally:
-        """Return the tally of prevotes or of precommits."""
-        return self.prevotes if kind is Kind.PREVOTE else self.precommits
-
-    def find(self, message: Message) -> Message | None:
-        """Return the stored message of the same validator and kind."""
-        if isinstance(message, Proposal):
-            return self.proposal
-        return self.tally(message.kind).by_validator.get(message.validator)
-
 
 class HeightVotes:
     """All that is known of one height."""
@@ -126,8 +116,13 @@ class HeightVotes:
 
     def find(self, message: Message) -> Message | None:
         """Return the stored message of the same validator, kind and round."""
-        found = self._rounds.get(message.round)
-        return None if found is None else found.find(message)
+        votes = self._rounds.get(message.round)
+        if votes is None:
+            return None
+        if isinstance(message, Vote):
+            tally = votes.prevotes if message.kind is _PREVOTE else votes.precommits
+            return tally.by_validator.get(message.validator)
+        return votes.proposal
 
     def accepts(self, message: Message, current: Round) -> bool:
         """Answer whether the round of `message` is worth verifying while in round `current`."""
@@ -158,27 +153,39 @@ class HeightVotes:
         votes = self._rounds.get(current)
         return NO_POL if votes is None or votes.proposal is None else votes.proposal.pol_round
 
-    def store(self, message: Message, current: Round) -> None:
-        """Count a verified message that was not there before."""
+    def store(self, message: Message, current: Round) -> bool:
+        """Count a verified message that was not there before.
+
+        Answers whether a rule may fit now that did not before: false for a vote that leaves its
+        tally below the quorum while nobody is in a later round.
+        """
         validator, round_ = message.validator, message.round
         if round_ > self._newest.get(validator, NO_POL):
             self._newest[validator] = round_
             if round_ > self._top:
                 self._top = round_
         if round_ > current + ROUNDS_AHEAD_MAX:
-            return
-        votes = self.at(round_)
+            return True
+        votes = self._rounds.get(round_)
+        if votes is None:
+            votes = self._rounds[round_] = RoundVotes()
         if isinstance(message, Proposal):
             votes.proposal = message
-            return
-        tally = votes.tally(message.kind)
-        tally.add(message, self._powers[validator], self._quorum_power)
-        if (
-            tally.quorum is not None
-            and message.kind is Kind.PRECOMMIT
-            and tally.quorum != ZERO_HASH
-        ):
-            self.precommit_quorums[round_] = tally.quorum
+            return True
+        quorum_power = self._quorum_power
+        if message.kind is _PREVOTE:
+            tally = votes.prevotes
+            tally.add(message, self._powers[validator], quorum_power)
+        else:
+            tally = votes.precommits
+            tally.add(message, self._powers[validator], quorum_power)
+            if tally.quorum is not None and tally.quorum != ZERO_HASH:
+                self.precommit_quorums[round_] = tally.quorum
+        return self._top > current or tally.total >= quorum_power or tally.quorum is not None
+
+    def has_heard(self, validator: Address) -> bool:
+        """Answer whether any message of `validator` was counted in this height."""
+        return validator in self._newest
 
     def jump_round(self) -> Round:
         """Return the highest round that more than a third of power has reached, -1 for none.
@@ -194,6 +201,15 @@ class HeightVotes:
             if power >= self._honest_power:
                 return round_
         return NO_POL
+
+    def may_be_heard(self, round_: Round, votes: RoundVotes) -> bool:
+        """Answer whether `has_quorum_of_any` can hold for a tally of `votes`: the quick look."""
+        quorum_power = self._quorum_power
+        return (
+            self._top > round_
+            or votes.prevotes.total >= quorum_power
+            or votes.precommits.total >= quorum_power
+        )
 
     def has_quorum_of_any(self, round_: Round, tally: Tally) -> bool:
         """Answer whether a quorum has voted in `tally` or has gone beyond `round_` (L34, L47).
@@ -224,10 +240,10 @@ class HeightVotes:
 
     def size(self) -> int:
         """Return how many messages are kept: what the bounds of this module limit."""
-        return sum(
-            votes.prevotes.size() + votes.precommits.size() + (votes.proposal is not None)
-            for votes in self._rounds.values()
-        )
+        size = 0
+        for votes in self._rounds.values():
+            size += votes.prevotes.size() + votes.precommits.size() + (votes.proposal is not None)
+        return size
 
 
 class FutureMessages:

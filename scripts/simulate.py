@@ -5,7 +5,8 @@
     python -m scripts.simulate --replay 4711 --validators 4 --shrink   # with fewer faults first
 
 Schedule number i of a run has the seed `--seed + i` and the i-th size of `--validators`, in turn.
-Prints progress, what the schedules covered, and for each violation the command that repeats it.
+Prints the range of seeds, progress, what the schedules covered, and for each violation the command
+that repeats it. The core's values are thawed, which is quicker (`tests/sim/thaw.py`).
 Exit status 0 means that no invariant broke and, from COVERED_FROM schedules on, that every line of
 the coverage table was reached; 1 that one did not hold. `tests/sim` says what is simulated.
 """
@@ -25,6 +26,7 @@ from multiprocessing import get_context
 from tests.sim.chain import Violation
 from tests.sim.coverage import LINES, table
 from tests.sim.shrink import shrink
+from tests.sim.thaw import thaw
 from tests.sim.trace import brief
 from tests.sim.world import World
 
@@ -79,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.replay is not None:
         return replay(options.replay, sizes[0], is_shrunk=options.shrink)
     report = Report()
+    first, last = options.seed, options.seed + options.schedules - 1
+    print(f"seeds {first} to {last}, validators {options.validators}", flush=True)
     started = shown = time.monotonic()
     numbers = range(options.seed, options.seed + options.schedules)
     run = partial(run_batch, sizes=sizes, first_seed=options.seed)
@@ -87,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if time.monotonic() - shown > PROGRESS_SECONDS:
             shown = time.monotonic()
             _show_progress(report, options.schedules, shown - started)
-        if len(report.violations) >= options.stop_after:
+        is_over = options.seconds and time.monotonic() - started > options.seconds
+        if is_over or len(report.violations) >= options.stop_after:
             break
     _show(report, time.monotonic() - started)
     is_missing = report.schedules >= COVERED_FROM and bool(report.missed())
@@ -104,14 +109,14 @@ def _reports(run: partial[Report], seeds: range, jobs: int) -> Iterator[Report]:
 
 
 def run_batch(seeds: Sequence[int], *, sizes: Sequence[int], first_seed: int) -> Report:
-    """Run the schedules of `seeds`; garbage is collected once at the end, which is quicker."""
+    """Run the schedules of `seeds`; worlds leave no cycles, so nothing is collected meanwhile."""
     report = Report()
     started = time.process_time()
     gc.disable()
     for seed in seeds:
         run_one(report, seed, sizes[(seed - first_seed) % len(sizes)])
+    gc.collect(0)
     gc.enable()
-    gc.collect()
     report.cpu_seconds = time.process_time() - started
     return report
 
@@ -132,6 +137,7 @@ def run_one(report: Report, seed: int, validators: int) -> None:
         report.recoveries_ms.append(outcome.recovery_ms)
         report.rounds.append(outcome.rounds)
         report.messages.append(outcome.messages)
+    world.close()
     report.schedules += 1
 
 
@@ -167,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
     parser.add_argument("--replay", type=int, help="seed of one schedule to print in full")
     parser.add_argument("--shrink", action="store_true", help="drop faults before the replay")
+    parser.add_argument("--seconds", type=float, default=0, help="begin no more after so long")
     parser.add_argument("--stop-after", type=int, default=10, help="stop at so many violations")
     return parser
 
@@ -205,4 +212,5 @@ def _show(report: Report, seconds: float) -> None:
 
 
 if __name__ == "__main__":
+    thaw()
     raise SystemExit(main())

@@ -10,7 +10,7 @@ from consensus.events import Committed
 from consensus.messages import NO_POL, Evidence, Message, Proposal
 from consensus.votes import RoundVotes
 from consensus.wal import Record
-from primitives.types import ZERO_HASH
+from primitives.types import ZERO_HASH, Address
 
 LINES = (
     "decided in round 0",
@@ -23,6 +23,8 @@ LINES = (
     "prevoted against the lock thanks to a later prevote quorum",
     "valid value taken without lock",
     "proposed a valid value again",
+    "did not wait for an absent proposer",
+    "absent proposer heard again",
     "height started by a proposal",
     "height started by f+1 votes",
     "message kept for the next height",
@@ -84,6 +86,15 @@ class Covered(Consensus):
             by = "f+1 votes" if self._votes.jump_round() >= 0 else "a proposal"
             self.seen["height started by " + by] += 1
         return jumped
+
+    def _open_round(self) -> None:
+        super()._open_round()
+        proposer = self._schedule.proposer(self._height, self._round)
+        self.seen["did not wait for an absent proposer"] += proposer in self._absent
+
+    def _note_presence(self, validator: Address) -> None:
+        super()._note_presence(validator)
+        self.seen["absent proposer heard again"] += 1
 
     def _lock(self, votes: RoundVotes) -> bool:
         locked_round, locked_hash = self._locked_round, self._locked_hash

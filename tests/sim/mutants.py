@@ -257,6 +257,13 @@ class ClockTrusted(Covered):
             self._set_timer(TimerKind.START, Round(0), delay_ms)
 
 
+class AbsentForEver(Covered):
+    """A proposer that was silent once is never waited for again, whatever it says later."""
+
+    def _note_presence(self, validator: Address) -> None:
+        pass
+
+
 class StopsAfterDecision(Covered):
     """A node that commits by sync stays where it was."""
 
@@ -315,7 +322,7 @@ MUTANTS = (
     _core(QuorumTooSmall),
     _core(LockDropped),
     _core(LockNotKept),
-    _core(LockIgnoresRounds, is_quick=False),
+    _core(LockIgnoresRounds),
     _core(PolNotAsked, is_quick=False),
     _core(ValidValueForgotten),
     _core(NoJump),
@@ -323,7 +330,7 @@ MUTANTS = (
     _core(ProposeTimerLost),
     _core(PrecommitTimerLost),
     _core(CountedBeforeVerified),
-    _core(NextHeightUnverified),
+    _core(NextHeightUnverified, is_quick=False),
     _core(EvidenceUnverified),
     _core(VotesAgainAfterRestart),
     _core(LogLosesLock),
@@ -335,6 +342,7 @@ MUTANTS = (
     _core(StaleSet),
     _core(StrangersVote, is_quick=False),
     _core(StopsAfterDecision),
+    _core(AbsentForEver, is_quick=False),
     _core(ClockTrusted, validators=1),
     Mutant("NoLog", "Nothing is written to the log", patches=((Disk, "append", _append_nothing),)),
     Mutant(
@@ -378,6 +386,7 @@ MUTANTS = (
         "TimeoutsDoNotGrow",
         "Each round waits as long as the first",
         patches=((algorithm, "timeout_ms", lambda times, kind, _: times.timeout_vote_ms),),
+        is_quick=False,
     ),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from consensus.events import EvidenceReceived, Input, ProposalReceived, VoteReceived
-from consensus.messages import Evidence, Kind, Message, Proposal
+from consensus.messages import Evidence, Kind, Message, Proposal, Vote
 from tests.sim.plan import Act, Fault
 
 if TYPE_CHECKING:
@@ -34,9 +34,25 @@ class Network:
         self._loss = 0.0
         self._double = 0.0
         self.delay_ms = DELAY_MS_HEALED
+        self._is_healthy = True
+
+    def _look(self) -> None:
+        """Note whether all messages pass, so that nothing needs to be asked for each."""
+        self._is_healthy = not (
+            self._blocked or self.exile or self._muted or self._loss or self._double
+        )
+
+    def banish(self, index: int) -> None:
+        """Cut one node off until the heal."""
+        self.exile.add(index)
+        self._look()
 
     def apply(self, fault: Fault) -> None:
         """Let one fault happen."""
+        self._change(fault)
+        self._look()
+
+    def _change(self, fault: Fault) -> None:
         everyone = range(len(self._world.nodes))
         inside = set(fault.nodes)
         match fault.act:
@@ -86,38 +102,41 @@ class Network:
             ((Kind.PROPOSAL,), (Kind.PREVOTE,), (Kind.PROPOSAL, Kind.PREVOTE), tuple(Kind))
         )
         self._muted = {(one, kind): None for kind in kinds}
+        self._look()
 
     def end_hush(self) -> None:
         """Let all messages through again."""
         self._muted = {}
+        self._look()
 
     def heal(self) -> None:
         """End all faults of the links."""
         self._blocked, self._muted, self._alone, self.exile = set(), {}, set(), set()
         self._loss = self._double = 0.0
         self.delay_ms = DELAY_MS_HEALED
+        self._look()
 
     def broadcast(self, source: Node, message: Message | Evidence) -> None:
         """Send to every other node."""
         event = received(message)
-        self._world.messages += source.is_honest
         world = self._world
-        if self._has_faults:
-            for target in world.nodes:
-                if target is not source and target.is_up:
-                    self._send(source, target, event)
-            return
+        world.messages += source.is_honest
+        is_healthy = self._is_healthy
         random, delay_ms, now_ms = world.random.random, self.delay_ms, world.now_ms
         for target in world.nodes:
-            if target is not source and target.is_up:
-                at_ms = now_ms + DELAY_MS_MIN + int(random() * delay_ms)
-                at_ms += -at_ms % GRID_MS
-                arriving = target.arriving.get(at_ms)
-                if arriving is not None:
-                    arriving.append(event)
-                else:
-                    target.arriving[at_ms] = [event]
-                    world.at(at_ms, target, target.arrive, at_ms)
+            if target is source or not target.is_up:
+                continue
+            if not is_healthy:
+                self._send(source, target, event)
+                continue
+            at_ms = now_ms + DELAY_MS_MIN + int(random() * delay_ms)
+            at_ms += -at_ms % GRID_MS
+            arriving = target.arriving.get(at_ms)
+            if arriving is not None:
+                arriving.append(event)
+            else:
+                target.arriving[at_ms] = [event]
+                world.at(at_ms, target, target.arrive, at_ms)
 
     def send(self, source: Node, target: Node, message: Message | Evidence) -> None:
         """Send to one node, as the faults of the moment let it."""
@@ -125,6 +144,9 @@ class Network:
             self._send(source, target, received(message))
 
     def _send(self, source: Node, target: Node, event: Input) -> None:
+        if self._is_healthy:
+            self._deliver(target, event, self._world.random.random())
+            return
         if self._blocked and (source.index, target.index) in self._blocked:
             return
         if self.exile and (source.index in self.exile or target.index in self.exile):
@@ -139,18 +161,15 @@ class Network:
             self._world.seen["message delivered twice"] += 1
             self._deliver(target, event, random())
 
-    @property
-    def _has_faults(self) -> bool:
-        return bool(self._blocked or self.exile or self._muted or self._loss or self._double)
-
-    def reachable(self, node: Node) -> list[Node]:
-        """Return the running nodes with which `node` has a link in both directions."""
+    def ahead_of(self, node: Node) -> list[Node]:
+        """Return who claims a higher block than `node` has, over a link in both directions."""
         if node.index in self._alone or node.index in self.exile:
             return []
         return [
             peer
             for peer in self._world.nodes
-            if peer.is_up
+            if peer.claimed_height > node.height
+            and peer.is_up
             and peer is not node
             and peer.index not in self.exile
             and (node.index, peer.index) not in self._blocked
@@ -169,17 +188,15 @@ class Network:
             world.at(at_ms, target, target.arrive, at_ms)
 
     def _is_muted(self, target: int, event: Input) -> bool:
-        match event:
-            case VoteReceived(message) | ProposalReceived(message):
-                return (target, message.kind) in self._muted
-            case _:
-                return False
+        if isinstance(event, VoteReceived):
+            return (target, event.vote.kind) in self._muted
+        return isinstance(event, ProposalReceived) and (target, Kind.PROPOSAL) in self._muted
 
 
 def received(message: Message | Evidence) -> Input:
     """Return the input that a peer makes of `message`."""
+    if isinstance(message, Vote):
+        return VoteReceived(message)
     if isinstance(message, Proposal):
         return ProposalReceived(message)
-    if isinstance(message, Evidence):
-        return EvidenceReceived(message)
-    return VoteReceived(message)
+    return EvidenceReceived(message)

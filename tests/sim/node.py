@@ -63,6 +63,8 @@ class Node:
         self.is_up = False
         self.life = 0
         self.chain: list[tuple[Hash32, Certificate]] = []
+        self.height = 0
+        """Height of the last committed block."""
         self.arriving: dict[int, list[Input]] = {}
         self.disk = Disk(world.random, world.seen)
         self.wall_ms = 0
@@ -80,11 +82,6 @@ class Node:
         self._validators = world.blocks.at(ZERO_HASH).validators
 
     @property
-    def height(self) -> int:
-        """Height of the last committed block."""
-        return len(self.chain)
-
-    @property
     def head(self) -> Hash32:
         """Hash of the last committed block, zero at genesis."""
         return self.chain[-1][0] if self.chain else ZERO_HASH
@@ -93,6 +90,11 @@ class Node:
     def round(self) -> int:
         """The round this node is in, -1 when it is down."""
         return -1 if self._core is None else self._core.status().round
+
+    def picture(self) -> object:
+        """Return where this node stands: equal pictures, nothing has moved in between."""
+        core = self._core
+        return None if core is None else (self.height, core.status(), core.kept_messages())
 
     # --- life and death ---------------------------------------------------------------------------
 
@@ -142,8 +144,16 @@ class Node:
         self.kill()
         self.disk.wipe()
         self.chain.clear()
+        self.height = 0
         self._validators = self.world.blocks.at(ZERO_HASH).validators
         self._may_sign_at_once = False
+
+    def close(self) -> None:
+        """Let go of the world, at its end."""
+        del self.world
+        self._core = None
+        self.arriving.clear()
+        self._waiting.clear()
 
     def _stop(self) -> None:
         """End as a node does whose disk failed; a supervisor starts it again."""
@@ -174,25 +184,32 @@ class Node:
             return
         world = self.world
         now_ms = world.now_ms + self.jump_ms
+        has_trace = world.has_trace
         wanted: list[Effect] = []
         try:
             for event in events:
                 effects = core.step(event, now_ms)
                 if effects:
                     wanted += effects
-                if world.has_trace:
+                if has_trace:
                     line = f"node {self.index} {brief(core.status())} <- {brief(event)}"
                     world.trace(line, effects)
         except Fatal as error:
             raise Violation(f"node {self.index} stopped: {error}") from error
         if not wanted:
             return
-        records = [effect.record for effect in wanted if type(effect) is Persist]
+        records: list[Record] = []
+        for each in wanted:
+            if type(each) is Persist:
+                records.append(each.record)  # noqa: PERF401 - a comprehension costs a call more
         if not records:
             self._carry_out(wanted)
             return
-        for record in records:
-            self._reserve(record)
+        try:
+            for record in records:
+                self._guard.reserve(record)
+        except Fatal as error:
+            raise Violation(f"guard of node {self.index}: {error}") from error
         try:
             self.disk.append(records)
         except DiskFailed:
@@ -218,40 +235,41 @@ class Node:
             events, self._waiting = self._waiting, []
             self._process(events)
 
-    def _reserve(self, record: Record) -> None:
-        try:
-            self._guard.reserve(record)
-        except Fatal as error:
-            raise Violation(f"guard of node {self.index}: {error}") from error
-
     # --- effects ----------------------------------------------------------------------------------
 
     def _carry_out(self, effects: list[Effect]) -> None:
         world = self.world
         signed: list[Input] = []
         for effect in effects:
-            if type(effect) is Persist:
+            if isinstance(effect, Persist):
                 continue
-            match effect:
-                case SetTimer(timer, delay_ms):
-                    self._later(int(delay_ms * self._rate), self._fire, timer)
-                case Broadcast(message):
-                    world.network.broadcast(self, message)
-                case Sign(message):
-                    signed.append(Signed(self._sign(message)))
-                case CheckProposal():
-                    self._later(1 + int(world.random.random() * 40), self._check, effect)
-                case Decide(certificate):
-                    self._decide(certificate)
-                case BuildBlock():
-                    self._later(1 + int(world.random.random() * 100), self._build, effect)
-                case RequestSync(height):
-                    if height > self.height:
-                        self._sync_soon()
-                case ReportEvidence(evidence):
-                    self._report(evidence)
+            if isinstance(effect, Broadcast):
+                world.network.broadcast(self, effect.message)
+            elif isinstance(effect, SetTimer):
+                self._later(int(effect.delay_ms * self._rate), self._fire, effect.timer)
+            elif isinstance(effect, Sign):
+                signed.append(Signed(self._sign(effect.message)))
+            else:
+                self._carry_out_rarer(effect)
         if signed:
             self._process(signed)
+
+    def _carry_out_rarer(self, effect: Effect) -> None:
+        random = self.world.random.random
+        match effect:
+            case CheckProposal():
+                self._later(1 + int(random() * 40), self._check, effect)
+            case Decide(certificate):
+                self._decide(certificate)
+            case BuildBlock():
+                self._later(1 + int(random() * 100), self._build, effect)
+            case RequestSync(height):
+                if height > self.height:
+                    self._sync_soon()
+            case ReportEvidence(evidence):
+                self._report(evidence)
+            case _:
+                raise AssertionError(f"nobody carries out {effect}")
 
     def _fire(self, timer: Timer) -> None:
         if timer.height > self.height:
@@ -315,6 +333,7 @@ class Node:
             if world.blocks.is_evil(block_hash):
                 raise Violation("an invalid block was committed")
         self.chain.append((block_hash, certificate))
+        self.height += 1
         before, self._validators = self._validators, world.blocks.at(block_hash).validators
         if before is not self._validators:
             self._note_change(before)
@@ -339,7 +358,8 @@ class Node:
             return
         if core.kept_messages() > bound:
             raise Violation(f"node {self.index} keeps more than {bound} messages")
-        if any(each > core.status().round + ROUNDS_AHEAD_MAX for each, _ in core._votes.rounds()):
+        top = max((each for each, _ in core._votes.rounds()), default=0)
+        if top > core._round + ROUNDS_AHEAD_MAX:
             raise Violation(f"node {self.index} keeps votes of a round far ahead")
 
     # --- sync -------------------------------------------------------------------------------------
@@ -350,7 +370,7 @@ class Node:
         self._check_memory()
         if self.world.random.random() < 0.3:
             self.take(WorkAvailable())
-        if any(peer.claimed_height > self.height for peer in self.world.network.reachable(self)):
+        if self.world.network.ahead_of(self):
             self._sync_soon()
 
     def _sync_soon(self) -> None:
@@ -368,9 +388,7 @@ class Node:
         return self.chain[height - 1][1] if height <= self.height else None
 
     def _sync(self, _: object) -> None:
-        peers = [
-            peer for peer in self.world.network.reachable(self) if peer.claimed_height > self.height
-        ]
+        peers = self.world.network.ahead_of(self)
         if not peers:
             return
         peer = self.world.random.choice(peers)
@@ -395,4 +413,5 @@ class Node:
         return certificate.height == self.height + 1
 
     def _later(self, delay_ms: int, do: Callable[[Any], None], value: object = None) -> None:
-        self.world.at(self.world.now_ms + delay_ms, self, do, value)
+        world = self.world
+        world.at(world.now_ms + delay_ms, self, do, value)

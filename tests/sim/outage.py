@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from primitives.params import ConsensusTimes
+from tests.sim.network import GRID_MS
 from tests.sim.plan import Act, Fault, Plan, Traitor
-from tests.sim.world import World
+from tests.sim.world import JUMP_LOOK_MS, World
 
 VALIDATORS = 4
 DOWN = (1, 2)
 STEADY_MS = 5_000
+SETTLED_MS = 20_000
+RESUMED_MS = 5_000
+"""What lies between these two parts of an outage, when nothing moves any more, passes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,10 @@ def outage_ms(down_ms: int, seed: int, times: ConsensusTimes | None = None) -> i
     back_ms = at_ms + down_ms
     faults.append(Fault(back_ms - random.randint(1, 500), Act.RESTART, DOWN[:1]))
     plan = _plan(random, back_ms, tuple(faults), times or ConsensusTimes())
+    still_ms = at_ms + SETTLED_MS
+    passing_ms = (down_ms - SETTLED_MS - JUMP_LOOK_MS - RESUMED_MS) // GRID_MS * GRID_MS
+    if passing_ms > 0:
+        plan = replace(plan, jump=(still_ms, passing_ms))
     return World(seed, VALIDATORS, plan=plan, events_max=100_000_000).run().recovery_ms
 
 

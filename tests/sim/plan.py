@@ -107,6 +107,8 @@ class Plan:
     """From this time on one node hears less; the first to decide is cut off, others lose power."""
     work: float = 0.6
     """How often transactions wait when a block is committed."""
+    jump: tuple[int, int] | None = None
+    """At the first time the network stands still, and so many milliseconds pass at once."""
 
 
 def draw(random: Random, validators: int) -> Plan:
@@ -142,6 +144,39 @@ def draw(random: Random, validators: int) -> Plan:
         if is_siege or random.random() < 0.25
         else heal_ms,
         times=QUICK_TIMES if is_siege or is_long else random.choice((SLOW_TIMES, QUICK_TIMES)),
+    )
+
+
+def usurpation(random: Random) -> Plan:
+    """Return a plan that gives four validators a lock and, on one of them, an older valid value.
+
+    In round 0 the votes of validator 3 reach nobody and validator 0 misses the proposal: 3 alone
+    sees a prevote quorum, and locks. In round 1 the others lock another block, and the first to
+    decide it is cut off while they lose power. In round 2 it is 3 that proposes, its own block,
+    with the quorum of round 0: nobody who is locked since round 1 may follow.
+    """
+    second_ms = random.randint(600, 800)
+    join_ms = second_ms + random.randint(800, 2_000)
+    hears_no_proposal, hears_no_prevote = 0.3005, 0.3015
+    return Plan(
+        validators=4,
+        powers=(1,) * 4,
+        observers=0,
+        traitor=Traitor.NONE,
+        heal_ms=join_ms + random.randint(2_000, 4_000),
+        block_period_ms=100,
+        empty_block_period_ms=300,
+        fsync_ms_max=random.choice((0, 10)),
+        clock_rates=(1.0,),
+        set_changes=0.0,
+        faults=(
+            Fault(2, Act.ONE_WAY, (3,)),
+            Fault(2, Act.MUTE, (0,), hears_no_proposal),
+            Fault(second_ms, Act.MUTE, (3,), hears_no_prevote),
+            Fault(join_ms, Act.JOIN),
+        ),
+        times=ConsensusTimes(timeout_propose_ms=600, timeout_vote_ms=200, timeout_max_ms=3_000),
+        ambush_ms=1,
     )
 
 

@@ -32,5 +32,5 @@ def test_command_counts_the_killed(capsys: pytest.CaptureFixture[str]) -> None:
     """The command prints each bug's schedules, and fails when one of them survives."""
     assert main(["QuorumTooSmall", "WeakCertificates"]) == 0
     assert "2 of 2 killed" in capsys.readouterr().out
-    assert main(["LockIgnoresRounds", "--budget", "2"]) == 1
+    assert main(["PolNotAsked", "--budget", "2"]) == 1
     assert "SURVIVED" in capsys.readouterr().out

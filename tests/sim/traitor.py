@@ -79,7 +79,7 @@ class Forger(Node):
             self._hear(event)
 
     def _hear(self, event: Input) -> None:
-        if not isinstance(event, VoteReceived | ProposalReceived):
+        if not isinstance(event, (VoteReceived, ProposalReceived)):
             return
         message = event.vote if isinstance(event, VoteReceived) else event.proposal
         self._newest = message
@@ -215,7 +215,7 @@ class Flooder(Forger):
             self._later(FLOOD_MS, self._flood)
 
     def _hear(self, event: Input) -> None:
-        if isinstance(event, VoteReceived | ProposalReceived):
+        if isinstance(event, (VoteReceived, ProposalReceived)):
             message = event.vote if isinstance(event, VoteReceived) else event.proposal
             self._newest = message
             self._top = max(self._top, message.height - 1)
