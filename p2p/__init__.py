@@ -45,8 +45,34 @@ Two requests to a peer may be in flight from each side; ten silent seconds end o
 **Conduct** (`p2p.peers`). Offences cost points, half of which are forgiven in five minutes; at -100
 a peer is banned for ten minutes, doubling. Every queue is bounded: a peer that does not take what
 is sent to it loses its connection (8 MB or 4,096 messages a stream, 6 s a write); a peer that sends
-faster than the node consumes waits (8 MB or 1,024 messages).
+faster than the node consumes waits (8 MB or 1,024 messages), and so does one that pushes more than
+4 MB of transactions a second (8 MB at once; a message counts 2,000 bytes more than it has).
 
 **Inside.** `p2p.network.Network` is what the runtime uses. `p2p.link` is the life of a connection,
 `p2p.transport` what both need from below, `p2p.host` and `p2p.security` give it with libp2p.
 """
+
+from primitives.deferred import defer
+
+# What libp2p offers beside TCP, Noise and yamux. None of it is ever switched on (`p2p.host`, M6),
+# and code that is not loaded cannot be reached either.
+defer(
+    "dns.quic",
+    "libp2p.discovery.bootstrap.bootstrap",
+    "libp2p.discovery.mdns.broadcaster",
+    "libp2p.discovery.mdns.listener",
+    "libp2p.discovery.mdns.mdns",
+    "libp2p.discovery.upnp.upnp",
+    "libp2p.kad_dht.kad_dht",
+    "libp2p.rcmgr.prometheus_exporter",
+    "libp2p.relay.circuit_v2.nat",
+    "libp2p.security.tls.autotls.acme",
+    "libp2p.security.tls.autotls.broker",
+    "libp2p.transport.quic.config",
+    "libp2p.transport.quic.stream",
+    "libp2p.transport.quic.transport",
+    "libp2p.transport.quic.utils",
+    "libp2p.transport.websocket.connection",
+    "libp2p.transport.websocket.listener",
+    "libp2p.transport.websocket.transport",
+)

@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 import trio
 
+from p2p.bucket import TokenBucket
 from p2p.events import EventQueue, PeerUp, Received, Stream
 from p2p.frames import Decoder, Message, MessageReader, OversizedMessage, encode_message
 from p2p.outbox import TX_LINGER_SECONDS, Outbox
@@ -66,6 +67,12 @@ REFUSED_LINGER_SECONDS: Final = 0.2
 """Time for our status to arrive, so that the refused side can log the reason too."""
 UNREAD_BYTES_MAX: Final = 12_000_000
 """Bytes that a connection may hold for readers: above every window that we ever grant."""
+
+TX_BYTES_PER_SECOND: Final = 4_000_000
+TX_BYTES_BURST: Final = 8_000_000
+"""What a peer may push of transactions: some twenty times what the fastest network takes in."""
+MESSAGE_COST_BYTES: Final = 2_000
+"""What a message costs beside its bytes, so that many small ones are not for nothing."""
 
 DUPLICATE_REASON: Final = "another connection with this peer is kept"
 
@@ -139,6 +146,7 @@ class Link:
         self._stalled = 0
         self._served = 0
         self._excess_seen = 0
+        self._bucket = TokenBucket(TX_BYTES_PER_SECOND, TX_BYTES_BURST)
         self._requests = trio.Semaphore(REQUESTS_MAX)
         self._outboxes = {
             Stream.CONSENSUS: Outbox(),
@@ -298,6 +306,8 @@ class Link:
                 event = Received(self.peer, which, message.kind, message.body)
                 if not self._owner.events.put_nowait(event):
                     await self._wait_for_room(event)
+                if which is Stream.TX:
+                    await self._wait_for_tokens(len(message.body))
 
     async def _wait_for_room(self, event: Received) -> None:
         """Hand an event on when the consumer has room; we are the silent side meanwhile."""
@@ -307,6 +317,18 @@ class Link:
         finally:
             self._stalled -= 1
             self._last_heard = trio.current_time()
+
+    async def _wait_for_tokens(self, size_bytes: int) -> None:
+        """Let a peer that pushes transactions too fast wait; what it sent is not lost."""
+        now = trio.current_time()
+        pause_s = self._bucket.take(size_bytes + MESSAGE_COST_BYTES, now)
+        if pause_s > 0:
+            self._stalled += 1
+            try:
+                await trio.sleep(pause_s)
+            finally:
+                self._stalled -= 1
+                self._last_heard = trio.current_time()
 
     def _handle_control(self, which: Stream, message: Message) -> None:
         """Take a ping or a pong; raises InvalidMessage for any other reserved kind."""

@@ -197,6 +197,12 @@ class Network:
         self._book.dial_soon(trio.current_time())
         self._dial_wake.set()
 
+    def disconnect(self, peer: str) -> bool:
+        """End all links of a peer, which may come again; return whether it had one that was up."""
+        was_up = any(each.peer == peer for each in self.peers())
+        self._close_all(lambda link: link.peer == peer, "disconnected by the operator")
+        return was_up
+
     def is_allowed(self, peer: str) -> bool:
         """Return whether the handshake lets this peer in: permitted and not banned."""
         return self._config.permitted(peer) and not self._book.is_banned(peer, trio.current_time())

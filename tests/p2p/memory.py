@@ -40,6 +40,14 @@ class Hub:
             if connection.peer_id == peer:
                 connection.abort()
 
+    def is_split(self, one: str, other: str) -> bool:
+        """Answer whether nothing passes between two peers; a simulation may say so."""
+        return False
+
+    async def wait_passage(self, source: str, target: str) -> None:
+        """Return when bytes that `source` wrote may reach `target`."""
+        await trio.lowlevel.checkpoint()
+
     def alive(self) -> list[MemoryConnection]:
         """Return the dialled ends of the connections that are open."""
         return [each for each in self.connections if each.dialled and not each.closed.is_set()]
@@ -85,6 +93,8 @@ class MemoryTransport:
         self.hub.dials += 1
         there = self.hub.transports.get(peer_id)
         if there is None or there.on_connection is None or not there.allowed(self.peer_id):
+            raise PeerGone("connection refused")
+        if self.hub.is_split(self.peer_id, peer_id):
             raise PeerGone("connection refused")
         if not self.allowed(peer_id):
             raise PeerGone("not permitted")
@@ -167,8 +177,9 @@ class MemoryStream:
         return data
 
     async def write(self, data: bytes) -> None:
-        await trio.lowlevel.checkpoint()
         with trio.move_on_after(WRITE_SECONDS) as scope:
+            connection = self.connection
+            await connection.owner.hub.wait_passage(connection.owner.peer_id, connection.peer_id)
             while len(self.other.received) >= WINDOW_BYTES and not self.broken:
                 await self.changed.park()
         if scope.cancelled_caught:

@@ -19,7 +19,7 @@ from tests.p2p.nodes import PEERS, STATUS, mocked, wait_down, wait_up
 
 
 def test_pair_makes_one_connection() -> None:
-    """Two nodes that know each other make one connection, dialled by the lower peer id."""
+    """M4: two nodes that know each other make one connection, dialled by the lower peer id."""
 
     async def scenario() -> None:
         hub = Hub()
