@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from consensus.messages import Evidence
-from primitives.block import Block, Header
 from primitives.errors import QenexError
+from primitives.keyvalue import KeyValueReader
 from primitives.params import ChainParams
 from primitives.receipt import Receipt
 from primitives.transaction import Transaction
 from primitives.types import Address, Hash32, Height
 from primitives.validators import ValidatorSet
 from vm.blocks import Executed
+from vm.chainrules import AnyBlock, AnyHeader, ChainRules
 from vm.engine import Engine
 from vm.state.changes import ChangeSet, StateReader
 from vm.state.proofs import Prover
@@ -29,12 +30,22 @@ class ChainReader(Protocol):
     """One immutable view of the committed chain; safe to read from any thread."""
 
     @property
+    def store(self) -> KeyValueReader:
+        """What the view reads from: the tables of the state after the head, and its history."""
+        ...
+
+    @property
+    def tail(self) -> Height:
+        """The oldest height whose state can be read."""
+        ...
+
+    @property
     def genesis_hash(self) -> Hash32:
         """Hash of block 0."""
         ...
 
     @property
-    def head(self) -> Header:
+    def head(self) -> AnyHeader:
         """Header of the last committed block."""
         ...
 
@@ -45,7 +56,7 @@ class ChainReader(Protocol):
 
     @property
     def validators(self) -> ValidatorSet:
-        """The set that decides the height after the head."""
+        """The set that decides the height after the head; raises Rejected where nobody votes."""
         ...
 
     @property
@@ -65,7 +76,11 @@ class ChainReader(Protocol):
         """Return the root of the state after a block and `changes`; raises HistoryPruned."""
         ...
 
-    def header(self, height: Height) -> Header | None:
+    def validators_at(self, height: Height) -> ValidatorSet | None:
+        """Return the validators that decided `height`, None beyond; raises as `validators`."""
+        ...
+
+    def header(self, height: Height) -> AnyHeader | None:
         """Return the header at `height`, or None above the head."""
         ...
 
@@ -73,8 +88,16 @@ class ChainReader(Protocol):
         """Return the height of a committed block, or None."""
         ...
 
-    def block(self, height: Height) -> Block | None:
+    def block(self, height: Height) -> AnyBlock | None:
         """Return the block at `height`, or None above the head."""
+        ...
+
+    def raw_block(self, height: Height) -> bytes | None:
+        """Return the block's encoding, or None above the head."""
+        ...
+
+    def transaction_hashes(self, height: Height) -> Sequence[Hash32]:
+        """Return the hashes of a block's transactions, none above the head."""
         ...
 
     def block_hash(self, height: Height) -> Hash32 | None:
@@ -96,10 +119,14 @@ class ChainReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    """How many transactions wait: `pending` can go into the next block, `queued` have gaps."""
+    """How many transactions wait: `pending` can go into the next block, `queued` have gaps.
+
+    `size_bytes` is the memory of all, estimated.
+    """
 
     pending: int
     queued: int
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +169,60 @@ class SyncStatus:
 Unsubscribe = Callable[[], None]
 
 
+class Operator(Protocol):
+    """What an operator sees and changes of a node that has peers and takes part in consensus."""
+
+    def node(self) -> dict[str, object]:
+        """Return peer id, listen addresses and data folder: `peerId`, `addresses`, `dataDir`."""
+        ...
+
+    def peers(self) -> Sequence[dict[str, object]]:
+        """Return the connected peers as qenex_status shows them."""
+        ...
+
+    def add_peer(self, address: str) -> bool:
+        """Dial `address`, a multiaddr that ends in a peer id; False when it is not permitted.
+
+        Raises Rejected for one that is no such address.
+        """
+        ...
+
+    def remove_peer(self, peer: str) -> bool:
+        """Cut the link and dial no more; False when there is no such peer."""
+        ...
+
+    def vote(self, member: Address, power: int) -> Hash32:
+        """Vote with the node's key that `member` gets `power`, 0 to leave; returns the hash.
+
+        Raises Rejected without a key, and what `NodeApi.submit` raises.
+        """
+        ...
+
+    def consensus(self) -> dict[str, object]:
+        """Return height, round, step, votes, locks and timers as JSON values."""
+        ...
+
+    def permissions(self) -> dict[str, Sequence[str]]:
+        """Return the permitted peers and the addresses where they are dialled."""
+        ...
+
+
 class NodeApi(Protocol):
     """A node as JSON-RPC sees it."""
 
     @property
     def params(self) -> ChainParams:
         """The chain's parameters."""
+        ...
+
+    @property
+    def rules(self) -> ChainRules:
+        """The rules of the chain's blocks."""
+        ...
+
+    @property
+    def operator(self) -> Operator | None:
+        """The operator's side; None for a node without peers and consensus."""
         ...
 
     def view(self) -> ChainReader:

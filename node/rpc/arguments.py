@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NewType
 
-from primitives.transaction import AccessList
+from primitives.transaction import AccessList, Authorization
 from primitives.types import (
     ADDRESS_BYTES,
     HASH_BYTES,
@@ -30,10 +30,16 @@ Count = NewType("Count", int)
 Percentiles = NewType("Percentiles", tuple[float, ...])
 Name = NewType("Name", str)
 Options = NewType("Options", object)
+Names = NewType("Names", tuple[str, ...])
+Raws = NewType("Raws", tuple[bytes, ...])
 
 TOPICS_MAX: Final = 4
 ALTERNATIVES_MAX: Final = 1_000
 PERCENTILES_MAX: Final = 100
+BLOB_HASHES_MAX: Final = 64
+NAMES_MAX: Final = 16
+RAWS_MAX: Final = 10_000
+AUTHORIZATIONS_MAX: Final = 1_000
 TAGS: Final = frozenset(("latest", "pending", "safe", "finalized", "earliest"))
 
 _HEX: Final = re.compile(r"[0-9a-fA-F]*\Z")
@@ -56,6 +62,33 @@ LATEST: Final = BlockRef(tag="latest")
 
 
 @dataclass(frozen=True, slots=True)
+class TraceFilter:
+    """What trace_filter looks for; empty sets match any. `count` None means all."""
+
+    from_block: BlockRef | None = None
+    to_block: BlockRef | None = None
+    senders: frozenset[str] = frozenset()
+    recipients: frozenset[str] = frozenset()
+    after: int = 0
+    count: int | None = None
+
+    def matches(self, action: dict[str, Any]) -> bool:
+        """Return whether a frame's action has a wanted sender and a wanted recipient."""
+        sender = action.get("from", action.get("address", action.get("author")))
+        to = action.get("to", action.get("refundAddress", action.get("author")))
+        return (not self.senders or sender in self.senders) and (
+            not self.recipients or to in self.recipients
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRequest:
+    """The accounts of eth_getStorageValues with the slots wanted of each."""
+
+    rows: tuple[tuple[Address, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CallObject:
     """The transaction object of eth_call and eth_estimateGas; None where the caller said nothing.
 
@@ -70,9 +103,12 @@ class CallObject:
     max_priority_fee_per_gas: int | None = None
     value: int = 0
     data: bytes = b""
-    access_list: AccessList = ()
+    access_list: AccessList | None = None
     chain_id: int | None = None
     nonce: int | None = None
+    authorizations: tuple[Authorization, ...] = ()
+    blob_hashes: tuple[Hash32, ...] = ()
+    blob_price: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,11 +287,8 @@ def parse_call(value: object) -> CallObject:
     if not isinstance(value, dict):
         raise BadArgument("cannot unmarshal value into transaction object")
     given = {name: each for name, each in value.items() if each is not None}
-    for name in ("maxFeePerBlobGas", "blobVersionedHashes", "blobs"):
-        if name in given:
-            raise BadArgument("blob transactions are not supported on this chain")
-    if given.get("authorizationList"):
-        raise BadArgument("authorizationList is not supported in calls")
+    if "blobs" in given:
+        raise BadArgument("blobs do not enter calls; name them by blobVersionedHashes")
     fees = ("maxFeePerGas", "maxPriorityFeePerGas")
     if "gasPrice" in given and any(name in given for name in fees):
         raise BadArgument("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")
@@ -272,9 +305,42 @@ def parse_call(value: object) -> CallObject:
         max_priority_fee_per_gas=number("maxPriorityFeePerGas"),
         value=number("value") or 0,
         data=_parse_call_data(given),
-        access_list=_parse_access_list(given.get("accessList", [])),
+        access_list=_parse_access_list(given["accessList"]) if "accessList" in given else None,
         chain_id=number("chainId"),
         nonce=number("nonce", 64),
+        authorizations=_parse_authorizations(given.get("authorizationList", [])),
+        blob_hashes=_parse_blob_hashes(given.get("blobVersionedHashes", ())),
+        blob_price=number("maxFeePerBlobGas"),
+    )
+
+
+def _parse_blob_hashes(value: object) -> tuple[Hash32, ...]:
+    if value == ():
+        return ()
+    if value == []:
+        raise BadArgument("blob transaction missing blob hashes")
+    if not isinstance(value, list) or len(value) > BLOB_HASHES_MAX:
+        raise BadArgument(f"want a list of at most {BLOB_HASHES_MAX} blob hashes")
+    return tuple(parse_hash(each) for each in value)
+
+
+def _parse_authorizations(value: object) -> tuple[Authorization, ...]:
+    if not isinstance(value, list) or len(value) > AUTHORIZATIONS_MAX:
+        raise BadArgument(f"want a list of at most {AUTHORIZATIONS_MAX} authorizations")
+    return tuple(_parse_authorization(each) for each in value)
+
+
+def _parse_authorization(value: object) -> Authorization:
+    if not isinstance(value, dict):
+        raise BadArgument("cannot unmarshal value into authorization")
+    parity = value.get("yParity", value.get("v"))
+    return Authorization(
+        chain_id=parse_quantity(value.get("chainId")),
+        address=parse_address(value.get("address")),
+        nonce=parse_quantity(value.get("nonce"), 64),
+        y_parity=parse_quantity(parity, 8),
+        r=parse_quantity(value.get("r")),
+        s=parse_quantity(value.get("s")),
     )
 
 
@@ -349,6 +415,51 @@ def _parse_topics(value: object) -> tuple[tuple[Hash32, ...], ...]:
     return tuple(positions)
 
 
+def parse_storage_request(value: object) -> StorageRequest:
+    """Return the slots wanted of each account; raises BadArgument."""
+    if not isinstance(value, dict):
+        raise BadArgument("cannot unmarshal value into a map of address to storage keys")
+    return StorageRequest(
+        tuple(
+            (parse_address(name), tuple(slot for _, slot in parse_slots(slots)))
+            for name, slots in value.items()
+        )
+    )
+
+
+def parse_names(value: object) -> Names:
+    """Return a list of at most 16 names; raises BadArgument."""
+    if not isinstance(value, list) or len(value) > NAMES_MAX:
+        raise BadArgument(f"want a list of at most {NAMES_MAX} names")
+    return Names(tuple(str(parse_name(each)) for each in value))
+
+
+def parse_raws(value: object) -> Raws:
+    """Return a list of byte strings; raises BadArgument."""
+    if not isinstance(value, list) or len(value) > RAWS_MAX:
+        raise BadArgument(f"want a list of at most {RAWS_MAX} hex strings")
+    return Raws(tuple(bytes(parse_data(each)) for each in value))
+
+
+def parse_trace_filter(value: object) -> TraceFilter:
+    """Return what trace_filter looks for; raises BadArgument."""
+    if not isinstance(value, dict):
+        raise BadArgument("cannot unmarshal value into trace filter")
+    given = {name: each for name, each in value.items() if each is not None}
+
+    def addresses(name: str) -> frozenset[str]:
+        return frozenset("0x" + each.hex() for each in _parse_addresses(given.get(name, [])))
+
+    return TraceFilter(
+        from_block=parse_block_number(given["fromBlock"]) if "fromBlock" in given else None,
+        to_block=parse_block_number(given["toBlock"]) if "toBlock" in given else None,
+        senders=addresses("fromAddress"),
+        recipients=addresses("toAddress"),
+        after=int(parse_count(given.get("after", 0))),
+        count=int(parse_count(given["count"])) if "count" in given else None,
+    )
+
+
 def parse_options(value: object) -> Options:
     """Return any JSON value; the method checks it."""
     return Options(value)
@@ -363,6 +474,10 @@ PARSERS: Final[dict[object, Callable[[object], object]]] = {
     Percentiles: parse_percentiles,
     Name: parse_name,
     Options: parse_options,
+    Names: parse_names,
+    TraceFilter: parse_trace_filter,
+    Raws: parse_raws,
+    StorageRequest: parse_storage_request,
     Address: parse_address,
     Hash32: parse_hash,
     BlockRef: parse_block,

@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from node.rpc.api import ChainReader, NodeApi
-from node.rpc.arguments import BlockRef, FilterObject
+from node.rpc.access import Caller
+from node.rpc.api import ChainReader, NodeApi, Operator
+from node.rpc.arguments import BlockRef
+from node.rpc.counts import Counts
+from node.rpc.encoded import EncodedCache, new_cache
 from node.rpc.errors import TIMED_OUT, RpcError, server_error
 from node.rpc.filters import Filters
 from node.rpc.hub import Hub
 from node.rpc.lanes import Lanes
 from node.rpc.settings import RpcSettings
+from primitives.errors import Fatal
 from primitives.types import Height
+from primitives.validators import ValidatorSet
+from vm.chainrules import ChainRules
 from vm.state.changes import StateReader
 
 
 class Session(Protocol):
     """A WebSocket connection that can carry subscriptions."""
 
-    def subscribe_heads(self) -> str:
-        """Send each new header; returns the subscription's id."""
+    def subscribe(self, wanted: object) -> str:
+        """Send what a `Subscription` wants; returns its id, after whose answer notices begin."""
         ...
 
-    def subscribe_logs(self, wanted: FilterObject) -> str:
-        """Send each new log that `wanted` matches; returns the subscription's id."""
-        ...
-
-    def subscribe_pending(self, *, full: bool) -> str:
-        """Send each new pool transaction, whole or its hash; returns the subscription's id."""
+    def send_first(self, subscription: str, results: Sequence[object]) -> None:
+        """Send `results` to a subscription that was made by this request, before all others."""
         ...
 
     def unsubscribe(self, subscription: str) -> bool:
         """End a subscription; False when there is none of that id."""
         ...
+
+
+def go_on(_error: Fatal) -> None:
+    """Stand in where there is no node to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,10 @@ class Backend:
     hub: Hub
     filters: Filters
     lanes: Lanes
+    counts: Counts = field(default_factory=Counts)
+    stop: Callable[[Fatal], None] = go_on
+    """Stops the node because an invariant broke; from any thread."""
+    encoded: EncodedCache = field(default_factory=new_cache)
 
 
 @dataclass(slots=True)
@@ -55,12 +66,18 @@ class Request:
     backend: Backend
     session: Session | None
     deadline: float
+    caller: Caller | None = None
     view: ChainReader = field(init=False)
     call_deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.view = self.backend.api.view()
         self.call_deadline = self.deadline
+
+    @property
+    def rules(self) -> ChainRules:
+        """The rules of the chain's blocks."""
+        return self.backend.api.rules
 
     def is_late(self) -> bool:
         """Return whether the call's time is over; an engine asks it while code runs."""
@@ -70,6 +87,19 @@ class Request:
         """Raise RpcError when the call's time is over; long loops ask it now and then."""
         if self.is_late():
             raise RpcError(TIMED_OUT, "request timed out")
+
+
+def operator_of(request: Request) -> Operator:
+    """Return the operator's side of the node; raises RpcError where there is none."""
+    operator = request.backend.api.operator
+    if operator is None:
+        raise server_error("this node has no peers and takes no part in consensus")
+    return operator
+
+
+def validators_at(view: ChainReader, height: Height) -> ValidatorSet | None:
+    """Return the validators that decided `height`; None for the genesis and above the head."""
+    return view.validators_at(height) if height else None
 
 
 def resolve(view: ChainReader, block: BlockRef) -> Height | None:

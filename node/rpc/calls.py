@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from node.rpc.arguments import BlockRef, CallObject
 from node.rpc.backend import Request, resolve, state_at
+from node.rpc.encode import checksum_address
 from node.rpc.errors import invalid_params, server_error
-from primitives.block import Header
 from primitives.types import ZERO_ADDRESS, Gas, Wei
-from vm.blocks import block_context
+from vm.chainrules import AnyHeader
 from vm.engine import BlockContext, Call
+from vm.forks import Fork
 from vm.overrides import (
     BlockOverrides,
     StateOverrides,
@@ -27,11 +28,12 @@ from vm.state.layered import LayeredState
 
 def message_of(request: Request, wanted: CallObject, context: BlockContext) -> Call:
     """Return the message of a call object, with what it leaves out filled in."""
-    chain_id = request.backend.api.params.chain_id
+    chain_id = request.rules.chain_id
     if wanted.chain_id is not None and wanted.chain_id != chain_id:
         raise invalid_params(
             f"chainId does not match node's (have={wanted.chain_id}, want={chain_id})"
         )
+    check_fork(request, wanted, context)
     gas_max = min(request.backend.settings.call_gas_max, context.gas_limit)
     return Call(
         sender=wanted.sender or ZERO_ADDRESS,
@@ -40,8 +42,36 @@ def message_of(request: Request, wanted: CallObject, context: BlockContext) -> C
         value=Wei(wanted.value),
         gas=Gas(min(wanted.gas or gas_max, gas_max)),
         gas_price=_gas_price(wanted, context.base_fee),
-        access_list=wanted.access_list,
+        access_list=wanted.access_list or (),
+        authorizations=wanted.authorizations,
+        blob_hashes=wanted.blob_hashes,
+        max_fee_per_blob_gas=Wei(wanted.blob_price or 0),
     )
+
+
+def check_fork(request: Request, wanted: CallObject, context: BlockContext) -> None:
+    """Raise RpcError for fields that the fork of the block does not have yet."""
+    fork = context.rules.fork
+    has_fees = wanted.max_fee_per_gas is not None or wanted.max_priority_fee_per_gas is not None
+    if has_fees and fork < Fork.LONDON:
+        raise server_error(
+            "maxFeePerGas and maxPriorityFeePerGas are not valid before London is active"
+        )
+    no_blobs = context.rules.blobs is None
+    kind = None
+    if wanted.authorizations and fork < Fork.PRAGUE:
+        kind = "setcode tx"
+    elif no_blobs and (wanted.blob_hashes or (wanted.blob_price and fork < Fork.CANCUN)):
+        kind = "blob tx"
+    elif wanted.access_list is not None and fork < Fork.BERLIN:
+        kind = "access list tx"
+    if kind is not None:
+        name = checksum_address(wanted.sender or ZERO_ADDRESS)
+        most = request.backend.settings.call_gas_max
+        supplied = min(wanted.gas or most, most)
+        raise server_error(
+            f"err: transaction type not supported: {kind} (sender {name}) (supplied gas {supplied})"
+        )
 
 
 def _gas_price(wanted: CallObject, base_fee: Wei) -> Wei:
@@ -73,8 +103,7 @@ def call_context(
     Raises RpcError when there is no such block or its state is gone, and BadOverride.
     """
     state = state_at(request.view, block)
-    params, view = request.backend.api.params, request.view
-    context = block_context(header_of(request, block), params, view.block_hash)
+    context = request.rules.context(header_of(request, block), request.view.block_hash)
     if different is not None:
         context = override_block(context, different)
     if accounts:
@@ -84,7 +113,7 @@ def call_context(
     return state, context
 
 
-def header_of(request: Request, block: BlockRef) -> Header:
+def header_of(request: Request, block: BlockRef) -> AnyHeader:
     """Return the header that `block` names; raises RpcError when there is none."""
     height = resolve(request.view, block)
     header = None if height is None else request.view.header(height)

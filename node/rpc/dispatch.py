@@ -24,13 +24,15 @@ from typing import Any, Final
 
 import structlog
 
-from node.rpc import arguments, overrides, tracing
+from node.rpc import arguments, encoded, overrides, payload, tracing
+from node.rpc.access import Caller, unknown_method
 from node.rpc.arguments import BadArgument
 from node.rpc.backend import Backend, Request, Session
+from node.rpc.counts import OK, UNKNOWN
 from node.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
-    METHOD_NOT_FOUND,
+    NOT_ENABLED,
     PARSE_ERROR,
     RESPONSE_TOO_LARGE,
     RpcError,
@@ -38,14 +40,17 @@ from node.rpc.errors import (
     invalid_params,
 )
 from node.rpc.lanes import Lane
-from primitives.errors import Fatal, QenexError, ensure
+from primitives.errors import BrokenInvariant, Fatal, QenexError, ensure
 
 FAIR_ITEMS: Final = 32
 """Inline answers of a batch between two turns for other connections."""
 
-_PARSERS: Final = {**arguments.PARSERS, **overrides.PARSERS, **tracing.PARSERS}
+NOW_BYTES_MAX: Final = 4_096
+"""Longest body that is answered at once, between two turns of the loop."""
+
+_PARSERS: Final = {**arguments.PARSERS, **overrides.PARSERS, **tracing.PARSERS, **payload.PARSERS}
 _MISSING: Final = object()
-_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
+to_json: Final = encoded.to_json
 log = structlog.get_logger(room="rpc")
 
 
@@ -55,6 +60,8 @@ class Parameter:
 
     parse: Callable[[object], object]
     default: object
+    name: str = ""
+    hint: object = None
 
 
 Many = Callable[["Request", list[list[object]]], list[object]]
@@ -66,7 +73,9 @@ class Method:
 
     `offload` decides per call, from the request and the parsed arguments, whether a method of a
     worker lane must go there; otherwise it runs inline. `many` serves calls that follow each other
-    in a batch at once: argument lists in, a value or a QenexError for each out.
+    in a batch at once: argument lists in, a value or a QenexError for each out. `for_operator`
+    methods change the node; they answer only where the settings say so. `summary` is the
+    docstring, `result` the annotation of what the function returns.
     """
 
     name: str
@@ -76,6 +85,9 @@ class Method:
     offload: Callable[..., bool] | None
     is_async: bool
     many: Many | None = None
+    for_operator: bool = False
+    summary: str = ""
+    result: object = None
 
 
 class MethodTable:
@@ -91,6 +103,7 @@ class MethodTable:
         lane: Lane = Lane.INLINE,
         offload: Callable[..., bool] | None = None,
         many: Many | None = None,
+        for_operator: bool = False,
     ) -> Callable[[Callable[..., object]], Callable[..., object]]:
         """Return a decorator that registers a function under `name`."""
 
@@ -104,6 +117,9 @@ class MethodTable:
                 offload,
                 inspect.iscoroutinefunction(function),
                 many,
+                for_operator,
+                inspect.getdoc(function) or "",
+                typing.get_type_hints(function)["return"],
             )
             return function
 
@@ -118,8 +134,14 @@ def _parameters(function: Callable[..., object]) -> tuple[Parameter, ...]:
         if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
             hint = next(each for each in typing.get_args(hint) if each is not type(None))
         default = _MISSING if parameter.default is parameter.empty else parameter.default
-        parameters.append(Parameter(_PARSERS[hint], default))
+        name = parameter.name.strip("_")
+        parameters.append(Parameter(_PARSERS[hint], default, name, hint))
     return tuple(parameters)
+
+
+def is_required(parameter: Parameter) -> bool:
+    """Return whether a call must give the parameter."""
+    return parameter.default is _MISSING
 
 
 def parse_arguments(parameters: tuple[Parameter, ...], given: object) -> list[object]:
@@ -158,12 +180,15 @@ def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
 
 
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+
+
 def parse_json(body: bytes, depth_max: int) -> Any:
     """Return the JSON value of `body`; raises RpcError -32700."""
     try:
         text = body.decode("utf-8")
         _check_depth(text, depth_max)
-        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        return _DECODER.decode(text)
     except (ValueError, RecursionError):
         raise RpcError(PARSE_ERROR, "parse error") from None
 
@@ -194,11 +219,6 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def to_json(value: object) -> bytes:
-    """Return compact JSON in ASCII."""
-    return _ENCODER.encode(value).encode("ascii")
-
-
 def error_answer(error: RpcError, request_id: object = None) -> bytes:
     """Return a whole JSON-RPC error response."""
     return to_json({"jsonrpc": "2.0", "id": request_id, "error": error.to_json()})
@@ -224,11 +244,23 @@ def _is_notification(item: object) -> bool:
     return isinstance(item, dict) and "id" not in item
 
 
+def _needs_worker(method: Method, item: dict[str, Any], request: Request) -> bool:
+    """Return whether this call of a method that has a lane must go there."""
+    if method.offload is None:
+        return True
+    try:
+        return method.offload(request, *parse_arguments(method.parameters, item.get("params")))
+    except QenexError:
+        return True
+
+
 def _result_answer(item: dict[str, Any], result: bytes) -> bytes | None:
     """Return the response that carries the JSON `result`, or None for a notification."""
     if "id" not in item:
         return None
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (to_json(item["id"]), result)
+    request_id = item["id"]
+    shown = b"%d" % request_id if type(request_id) is int else to_json(request_id)
+    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (shown, result)
 
 
 def _answer_of(item: dict[str, Any], found: object) -> bytes | None:
@@ -246,21 +278,60 @@ class Dispatcher:
         self._backend = backend
         self._settings = backend.settings
         self._lanes = backend.lanes
+        self._counts = backend.counts
 
-    async def answer(self, body: bytes, session: Session | None = None) -> bytes | None:
-        """Return the response to one body, or None where JSON-RPC wants none."""
+    async def answer(
+        self, body: bytes, session: Session | None = None, caller: Caller | None = None
+    ) -> bytes | None:
+        """Return the response to one body, or None where JSON-RPC wants none.
+
+        A `caller` may have less than all methods, and so many calls a second. When a request that
+        is no batch came too soon, its `retry_s` says so.
+        """
         try:
             value = parse_json(body, self._settings.json_depth_max)
         except RpcError as error:
             return error_answer(error)
         deadline = time.monotonic() + self._settings.request_timeout_s
-        request = Request(self._backend, session, deadline)
+        request = Request(self._backend, session, deadline, caller)
         if isinstance(value, list):
-            return await self._answer_batch(value, request)
+            answer = await self._answer_batch(value, request)
+            if caller is not None:
+                caller.retry_s = 0.0
+            return answer
         answer = await self._answer_one(value, request)
         if answer is not None and len(answer) > self._settings.response_bytes_max:
             return error_answer(_too_large(), _id_of(value))
         return answer
+
+    def answer_now(self, body: bytes, caller: Caller | None = None) -> bytes | None:
+        """Return the response to one small call that needs no worker; None is for `answer`.
+
+        Nothing is done for what `answer` must answer: another form, a batch, a notification, an
+        unknown method, or one that would hold up the loop.
+        """
+        if len(body) > NOW_BYTES_MAX or body[:1] != b"{":
+            return None
+        try:
+            value = parse_json(body, self._settings.json_depth_max)
+        except RpcError:
+            return None
+        method = self._method_of(value)
+        if method is None or method.is_async or "id" not in value:
+            return None
+        deadline = time.monotonic() + self._settings.request_timeout_s
+        request = Request(self._backend, None, deadline, caller)
+        if method.lane is not Lane.INLINE and _needs_worker(method, value, request):
+            return None
+        answering = self._answer_one(value, request)
+        try:
+            answering.send(None)
+        except StopIteration as end:
+            answer: bytes = end.value
+            if len(answer) > self._settings.response_bytes_max:
+                return error_answer(_too_large(), _id_of(value))
+            return answer
+        raise BrokenInvariant("a call that needs no worker must not wait", method=method.name)
 
     async def _answer_batch(self, items: list[Any], request: Request) -> bytes | None:
         if not items:
@@ -311,39 +382,66 @@ class Dispatcher:
             return [await self._answer_one(items[0], request)]
         outcomes: list[object] = []
         calls: list[list[object]] = []
+        began = time.perf_counter()
         for item in items:
             try:
+                self._admit(method.name, method, request)
                 calls.append(parse_arguments(method.parameters, item.get("params")))
                 outcomes.append(None)
             except RpcError as error:
                 outcomes.append(error)
-        many = method.many
-        try:
-            done = iter(await self._lanes.run(method.lane, lambda: many(request, calls), request))
-        except RpcError as error:
-            done = iter([error] * len(calls))
+        done = iter(await self._call_many(method, method.many, calls, request))
         answers = []
+        seconds = (time.perf_counter() - began) / len(items)
         for item, outcome in zip(items, outcomes, strict=True):
             found = next(done) if outcome is None else outcome
             if isinstance(found, QenexError):
-                found = from_domain(found, facts=method.lane is Lane.SUBMIT)
+                found = self._failed(method, found)
+            code = found.code if isinstance(found, RpcError) else OK
+            self._counts.answered(method.name, code, seconds)
             answers.append(_answer_of(item, found))
         return answers
+
+    async def _call_many(
+        self, method: Method, many: Many, calls: list[list[object]], request: Request
+    ) -> list[object]:
+        if not calls:
+            return []
+        try:
+            return await self._lanes.run(method.lane, lambda: many(request, calls), request)
+        except RpcError as error:
+            return [error] * len(calls)
+        except Exception as error:  # noqa: BLE001 - as in _call
+            return [self._failed(method, error)] * len(calls)
 
     async def _answer_one(self, value: object, request: Request) -> bytes | None:
         if not isinstance(value, dict) or not _is_request(value):
             return error_answer(RpcError(INVALID_REQUEST, "invalid request"), _id_of(value))
+        name = value["method"]
+        method = self._methods.get(name)
+        counted = UNKNOWN if method is None else name
+        began = time.perf_counter()
         try:
-            result = await self._call(value["method"], value.get("params"), request)
+            self._admit(name, method, request)
+            if method is None:
+                raise unknown_method(name)
+            result = await self._call(method, value.get("params"), request)
         except RpcError as error:
+            self._counts.answered(counted, error.code, time.perf_counter() - began)
             return error_answer(error, value.get("id")) if "id" in value else None
+        self._counts.answered(counted, OK, time.perf_counter() - began)
         return _result_answer(value, result)
 
-    async def _call(self, name: str, params: object, request: Request) -> bytes:
-        method = self._methods.get(name)
-        if method is None:
-            shown = name if len(name) <= 100 else name[:100] + "…"
-            raise RpcError(METHOD_NOT_FOUND, f"the method {shown} does not exist/is not available")
+    def _admit(self, name: str, method: Method | None, request: Request) -> None:
+        if request.caller is not None:
+            is_heavy = method is not None and method.lane is not Lane.INLINE
+            request.caller.admit(name, is_heavy=is_heavy)
+
+    async def _call(self, method: Method, params: object, request: Request) -> bytes:
+        if method.for_operator and not self._settings.operator:
+            raise RpcError(
+                NOT_ENABLED, f"Method not enabled: {method.name} needs rpc.operator = true"
+            )
         arguments = parse_arguments(method.parameters, params)
         try:
             if method.is_async:
@@ -358,17 +456,21 @@ class Dispatcher:
                 lambda: to_json(method.function(request, *arguments)),
                 request,
             )
-        except Fatal:
-            log.exception("method found a broken invariant", method=name)
-            raise RpcError(INTERNAL_ERROR, "internal error") from None
-        except QenexError as error:
-            raise from_domain(error, facts=method.lane is Lane.SUBMIT) from None
         except RpcError:
             raise
-        except Exception:
-            # The one place that turns a surprise into an answer, so that the server goes on.
-            log.exception("method failed", method=name)
-            raise RpcError(INTERNAL_ERROR, "internal error") from None
+        except Exception as error:  # noqa: BLE001 - the one place that makes an answer of it
+            raise self._failed(method, error) from None
+
+    def _failed(self, method: Method, error: Exception) -> RpcError:
+        """Return what a caller hears of a failure; a broken invariant stops the node."""
+        if isinstance(error, Fatal):
+            log.error("method found a broken invariant", method=method.name, exc_info=error)
+            self._backend.stop(error)
+        elif isinstance(error, QenexError):
+            return from_domain(error, facts=method.lane is Lane.SUBMIT)
+        else:
+            log.error("method failed", method=method.name, exc_info=error)
+        return RpcError(INTERNAL_ERROR, "internal error")
 
 
 def _too_large() -> RpcError:

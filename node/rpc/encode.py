@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from node.rpc.api import PoolContent
-from primitives.block import Block, Header, encode_header
+from primitives.block import encode_header
 from primitives.codec import encode, uint
 from primitives.crypto.keccak import keccak
+from primitives.ethereum import PublicBlock, Withdrawal, encode_public_header
 from primitives.receipt import Log, Receipt
 from primitives.transaction import Transaction
-from primitives.types import Address, Hash32, Wei
+from primitives.types import WEI_ZERO, Address, Hash32, Wei
+from vm.chainrules import AnyBlock, AnyHeader
+from vm.fees import BLOB_GAS
 
 Json = dict[str, Any]
 
@@ -37,21 +40,29 @@ class Place:
     block_number: str
     timestamp: str
     base_fee: Wei
+    blob_fee: Wei = WEI_ZERO
 
     @classmethod
-    def of(cls, header: Header, block_hash: Hash32) -> Place:
-        """Return the place that all transactions of one block share."""
+    def of(cls, header: AnyHeader, block_hash: Hash32, blob_fee: Wei = WEI_ZERO) -> Place:
+        """Return the place that all transactions of one block share.
+
+        `blob_fee` is the block's price of blob gas, which receipts of blob transactions show.
+        """
         return cls(
             to_hex(block_hash),
             hex(header.height),
             hex(header.timestamp),
-            header.base_fee_per_gas,
+            header.base_fee_per_gas or WEI_ZERO,
+            blob_fee,
         )
 
 
-def header_json(header: Header, block_hash: Hash32) -> Json:
-    """Return the header as eth_getHeaderByNumber and newHeads show it."""
-    return {
+def header_json(header: AnyHeader, block_hash: Hash32) -> Json:
+    """Return the header as eth_getHeaderByNumber and newHeads show it.
+
+    What the block's fork did not have yet is left out.
+    """
+    answer: Json = {
         "number": hex(header.height),
         "hash": to_hex(block_hash),
         "parentHash": to_hex(header.parent_hash),
@@ -68,21 +79,32 @@ def header_json(header: Header, block_hash: Hash32) -> Json:
         "timestamp": hex(header.timestamp),
         "transactionsRoot": to_hex(header.transactions_root),
         "receiptsRoot": to_hex(header.receipts_root),
-        "baseFeePerGas": hex(header.base_fee_per_gas),
-        "withdrawalsRoot": to_hex(header.withdrawals_root),
-        "blobGasUsed": hex(header.blob_gas_used),
-        "excessBlobGas": hex(header.excess_blob_gas),
-        "parentBeaconBlockRoot": to_hex(header.parent_beacon_block_root),
-        "requestsHash": to_hex(header.requests_hash),
     }
+    later = (
+        ("baseFeePerGas", header.base_fee_per_gas),
+        ("withdrawalsRoot", header.withdrawals_root),
+        ("blobGasUsed", header.blob_gas_used),
+        ("excessBlobGas", header.excess_blob_gas),
+        ("parentBeaconBlockRoot", header.parent_beacon_block_root),
+        ("requestsHash", header.requests_hash),
+    )
+    for name, value in later:
+        if value is not None:
+            answer[name] = hex(value) if isinstance(value, int) else to_hex(value)
+    return answer
 
 
-def block_json(block: Block, *, full: bool) -> Json:
+def block_json(block: AnyBlock, *, full: bool) -> Json:
     """Return the block with its transactions, whole when `full`, else their hashes."""
     answer = header_json(block.header, block.hash)
     answer["size"] = hex(block_size(block))
-    answer["uncles"] = []
-    answer["withdrawals"] = []
+    if isinstance(block, PublicBlock):
+        answer["uncles"] = [to_hex(each.hash) for each in block.ommers]
+        if block.withdrawals is not None:
+            answer["withdrawals"] = [_withdrawal_json(each) for each in block.withdrawals]
+    else:
+        answer["uncles"] = []
+        answer["withdrawals"] = []
     if full:
         place = Place.of(block.header, block.hash)
         answer["transactions"] = [
@@ -93,8 +115,28 @@ def block_json(block: Block, *, full: bool) -> Json:
     return answer
 
 
-def block_size(block: Block) -> int:
+def ommer_json(block: PublicBlock, index: int) -> Json | None:
+    """Return an ommer as eth_getUncleBy* shows it: a block without transactions."""
+    if index >= len(block.ommers):
+        return None
+    ommer = block.ommers[index]
+    size = hex(_with_prefix(len(encode_public_header(ommer)) + 2))
+    return header_json(ommer, ommer.hash) | {"size": size, "uncles": [], "transactions": []}
+
+
+def _withdrawal_json(withdrawal: Withdrawal) -> Json:
+    return {
+        "index": hex(withdrawal.index),
+        "validatorIndex": hex(withdrawal.validator_index),
+        "address": to_hex(withdrawal.address),
+        "amount": hex(withdrawal.amount_gwei),
+    }
+
+
+def block_size(block: AnyBlock) -> int:
     """Return the length of the block's RLP in bytes, without encoding the transactions again."""
+    if isinstance(block, PublicBlock):
+        return block.size_bytes
     bodies = sum(
         len(each.raw) if each.type == 0 else _string_length(each.raw) for each in block.transactions
     )
@@ -151,6 +193,9 @@ def transaction_json(transaction: Transaction, place: Place | None = None, index
     if transaction.type >= 2:
         answer["maxFeePerGas"] = hex(transaction.max_fee_per_gas)
         answer["maxPriorityFeePerGas"] = hex(transaction.max_priority_fee_per_gas)
+    if transaction.type == 3:
+        answer["maxFeePerBlobGas"] = hex(transaction.max_fee_per_blob_gas)
+        answer["blobVersionedHashes"] = [to_hex(each) for each in transaction.blob_hashes]
     if transaction.type == 4:
         answer["authorizationList"] = _authorizations_json(transaction)
     return answer
@@ -193,9 +238,11 @@ def contract_address(sender: Address, nonce: int) -> Address:
     return Address(keccak(encode([sender, uint(nonce)]))[12:])
 
 
-def receipts_json(block: Block, receipts: Sequence[Receipt]) -> list[Json]:
-    """Return the receipts of a whole block."""
-    place = Place.of(block.header, block.hash)
+def receipts_json(
+    block: AnyBlock, receipts: Sequence[Receipt], blob_fee: Wei = WEI_ZERO
+) -> list[Json]:
+    """Return the receipts of a whole block; `blob_fee` is its price of blob gas."""
+    place = Place.of(block.header, block.hash, blob_fee)
     answers = []
     gas_before = 0
     logs_before = 0
@@ -207,12 +254,14 @@ def receipts_json(block: Block, receipts: Sequence[Receipt]) -> list[Json]:
     return answers
 
 
-def receipt_json(block: Block, receipts: Sequence[Receipt], index: int) -> Json:
+def receipt_json(
+    block: AnyBlock, receipts: Sequence[Receipt], index: int, blob_fee: Wei = WEI_ZERO
+) -> Json:
     """Return one receipt; the block's other receipts give its gas and its first log's index."""
     before = receipts[:index]
     gas_before = before[-1].cumulative_gas_used if before else 0
     logs_before = sum(len(each.logs) for each in before)
-    place = Place.of(block.header, block.hash)
+    place = Place.of(block.header, block.hash, blob_fee)
     return _receipt_json(
         block.transactions[index], receipts[index], place, (index, gas_before, logs_before)
     )
@@ -228,7 +277,7 @@ def _receipt_json(
     created = None
     if transaction.to is None:
         created = to_hex(contract_address(transaction.sender, transaction.nonce))
-    return {
+    answer = {
         "blockHash": place.block_hash,
         "blockNumber": place.block_number,
         "contractAddress": created,
@@ -241,12 +290,19 @@ def _receipt_json(
             for offset, log in enumerate(receipt.logs)
         ],
         "logsBloom": to_hex(receipt.bloom),
-        "status": hex(receipt.status),
         "to": None if transaction.to is None else to_hex(transaction.to),
         "transactionHash": to_hex(transaction.hash),
         "transactionIndex": hex(index),
         "type": hex(receipt.type),
     }
+    if receipt.state_root is None:
+        answer["status"] = hex(receipt.status)
+    else:
+        answer["root"] = to_hex(receipt.state_root)
+    if transaction.blob_hashes:
+        answer["blobGasUsed"] = hex(len(transaction.blob_hashes) * BLOB_GAS)
+        answer["blobGasPrice"] = hex(place.blob_fee)
+    return answer
 
 
 def log_json(log: Log, place: Place, transaction: tuple[str, int], log_index: int) -> Json:

@@ -17,7 +17,7 @@ from typing import Final
 from node.rpc.arguments import FilterObject
 from node.rpc.encode import Json
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError, server_error
-from node.rpc.hub import BlockEvent, PendingEvent
+from node.rpc.hub import BlockEvent, PendingEvent, SyncEvent
 from node.rpc.settings import RpcSettings
 
 PENDING_QUEUE_MAX: Final = 10_000
@@ -55,6 +55,11 @@ class PendingFilter:
 Filter = BlockFilter | LogFilter | PendingFilter
 
 
+def new_id() -> str:
+    """Return a random id of 128 bits, a quantity without leading zeros as clients expect."""
+    return hex(1 << 127 | secrets.randbits(127))
+
+
 class Filters:
     """All polling filters; safe to use from the loop and from workers."""
 
@@ -64,6 +69,9 @@ class Filters:
         self._lock = threading.Lock()
         self._filters: dict[str, Filter] = {}
 
+    def __len__(self) -> int:
+        return len(self._filters)
+
     def add(self, new: Filter) -> str:
         """Keep a filter and return its id; raises RpcError when there are too many."""
         with self._lock:
@@ -71,7 +79,7 @@ class Filters:
             if len(self._filters) >= self._settings.filters_max:
                 raise RpcError(LIMIT_EXCEEDED, "too many filters")
             new.polled_at = self._now()
-            name = "0x" + secrets.token_hex(16)
+            name = new_id()
             self._filters[name] = new
             return name
 
@@ -91,6 +99,15 @@ class Filters:
             self._sweep()
             return self._filters.pop(name, None) is not None
 
+    def rewind(self, head: int) -> None:
+        """Show again what will come above `head`; only a developer chain ever goes back to one."""
+        with self._lock:
+            waiting = list(self._filters.values())
+        for each in waiting:
+            if not isinstance(each, PendingFilter):
+                with each.lock:
+                    each.next_height = min(each.next_height, head + 1)
+
     def _sweep(self) -> None:
         oldest = self._now() - self._settings.filter_timeout_s
         for name in [n for n, each in self._filters.items() if each.polled_at < oldest]:
@@ -98,6 +115,9 @@ class Filters:
 
     def committed(self, event: BlockEvent) -> None:
         """Blocks and logs are read from the chain at the poll."""
+
+    def syncing(self, event: SyncEvent) -> None:
+        """No polling filter shows it."""
 
     def pending(self, event: PendingEvent) -> None:
         """Queue new pool transactions for the filters that want them."""

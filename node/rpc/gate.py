@@ -18,6 +18,16 @@ Headers = Iterable[tuple[bytes, bytes]]
 PREFLIGHT_SECONDS = b"600"
 
 
+class Refused(Exception):
+    """The request ends here with this status."""
+
+    def __init__(self, status: int, words: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(words)
+        self.status = status
+        self.words = words
+        self.headers = headers
+
+
 def header_values(headers: Headers, name: bytes) -> list[str]:
     """Return all values of a header; names are lower case in ASGI."""
     return [value.decode("latin-1") for key, value in headers if key == name]

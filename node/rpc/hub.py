@@ -10,14 +10,25 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Protocol
+from typing import Final, Protocol
 
-from node.rpc.api import NodeApi, Unsubscribe
-from node.rpc.encode import Json, Place, header_json, receipt_json, to_hex, transaction_json
+from node.rpc.api import NodeApi, SyncStatus, Unsubscribe
+from node.rpc.encode import (
+    Json,
+    Place,
+    header_json,
+    receipt_json,
+    receipts_json,
+    to_hex,
+    transaction_json,
+)
 from node.rpc.logs import LogEntry, entries_of
 from primitives.transaction import Transaction
 from primitives.types import Hash32
 from vm.blocks import Executed
+
+SYNC_POLL_S: Final = 1.0
+"""How often the hub looks whether a catch-up began or ended."""
 
 
 class BlockEvent:
@@ -38,6 +49,11 @@ class BlockEvent:
         place = Place.of(self.block.header, self.block.hash)
         return entries_of(self.block.transactions, self.receipts, place)
 
+    @cached_property
+    def all_receipts(self) -> list[Json]:
+        """The receipts of the block."""
+        return receipts_json(self.block, self.receipts)
+
 
 class PendingEvent:
     """Transactions that just entered the pool."""
@@ -56,6 +72,13 @@ class PendingEvent:
         return [transaction_json(each) for each in self.transactions]
 
 
+class SyncEvent:
+    """A catch-up began, ended or moved."""
+
+    def __init__(self, status: SyncStatus | None) -> None:
+        self.status = status
+
+
 class Listener(Protocol):
     """Gets events in the server's loop; must not block."""
 
@@ -65,6 +88,10 @@ class Listener(Protocol):
 
     def pending(self, event: PendingEvent) -> None:
         """Take new pool transactions."""
+        ...
+
+    def syncing(self, event: SyncEvent) -> None:
+        """Take a change of the catch-up."""
         ...
 
 
@@ -77,6 +104,8 @@ class Hub:
         self._waiters: dict[Hash32, list[asyncio.Future[Json]]] = {}
         self._leave: list[Unsubscribe] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._sync: SyncStatus | None = None
+        self._watch: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
         """Begin to receive events, in the running loop."""
@@ -85,6 +114,8 @@ class Hub:
             self._api.subscribe(lambda executed: self._post(BlockEvent(executed))),
             self._api.subscribe_pending(lambda new: self._post(PendingEvent(new))),
         ]
+        self._sync = self._api.syncing()
+        self._watch = self._loop.call_later(SYNC_POLL_S, self._look_at_sync)
 
     def close(self) -> None:
         """Stop receiving events."""
@@ -92,6 +123,18 @@ class Hub:
             leave()
         self._leave = []
         self._loop = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def _look_at_sync(self) -> None:
+        status = self._api.syncing()
+        if (status is None) != (self._sync is None):
+            for listener in list(self._listeners):
+                listener.syncing(SyncEvent(status))
+        self._sync = status
+        if self._loop is not None:
+            self._watch = self._loop.call_later(SYNC_POLL_S, self._look_at_sync)
 
     def _post(self, event: BlockEvent | PendingEvent) -> None:
         loop = self._loop

@@ -13,17 +13,21 @@ from node.rpc.encode import (
     Place,
     block_json,
     header_json,
+    ommer_json,
     receipt_json,
     receipts_json,
     transaction_json,
 )
+from node.rpc.encoded import EncodedList, EncodedObject, kept
 from node.rpc.lanes import Lane
-from primitives.block import Block
+from primitives.ethereum import PublicBlock
 from primitives.types import Hash32, Height
+from vm.chainrules import AnyBlock, ChainRules
 
 TABLE = MethodTable()
 
 
+RECEIPTS: Final = "receipts"
 RECENT_BLOCKS: Final = 4
 """Blocks up to the head that are surely decoded already; older ones are read in a worker."""
 
@@ -33,11 +37,27 @@ def _is_cold(request: Request, height: Height | None) -> bool:
 
 
 def _is_block_slow(request: Request, block: BlockRef, full: bool = False) -> bool:
-    return full or _is_cold(request, resolve(request.view, block))
+    height = resolve(request.view, block)
+    if _is_encoded(request, height, _kind(full=full)):
+        return False
+    return full or _is_cold(request, height)
 
 
 def _is_hash_slow(request: Request, block: Hash32, full: bool = False) -> bool:
-    return full or _is_cold(request, request.view.height_of(block))
+    return _is_block_slow(request, BlockRef(hash=block), full)
+
+
+def _are_receipts_slow(request: Request, block: BlockRef) -> bool:
+    return not _is_encoded(request, resolve(request.view, block), RECEIPTS)
+
+
+def _kind(*, full: bool) -> str:
+    return "full block" if full else "block"
+
+
+def _is_encoded(request: Request, height: Height | None, kind: str) -> bool:
+    block_hash = None if height is None else request.view.block_hash(height)
+    return block_hash is not None and (kind, block_hash, 0) in request.backend.encoded
 
 
 def _is_indexed_slow(request: Request, block: BlockRef, _index: int) -> bool:
@@ -53,12 +73,12 @@ def _is_transaction_slow(request: Request, transaction: Hash32) -> bool:
     return place is not None and _is_cold(request, place[0])
 
 
-def _block_at(view: ChainReader, block: BlockRef) -> Block | None:
+def _block_at(view: ChainReader, block: BlockRef) -> AnyBlock | None:
     height = resolve(view, block)
     return None if height is None else view.block(height)
 
 
-def _block_of(view: ChainReader, block_hash: Hash32) -> Block | None:
+def _block_of(view: ChainReader, block_hash: Hash32) -> AnyBlock | None:
     return _block_at(view, BlockRef(hash=block_hash))
 
 
@@ -69,17 +89,30 @@ def block_number(request: Request) -> str:
 
 
 @TABLE.method("eth_getBlockByNumber", lane=Lane.CALL, offload=_is_block_slow)
-def get_block_by_number(request: Request, block: BlockRef, full: bool = False) -> Json | None:
+def get_block_by_number(
+    request: Request, block: BlockRef, full: bool = False
+) -> EncodedObject | None:
     """Return a block by tag or height; null when it does not exist yet."""
-    found = _block_at(request.view, block)
-    return None if found is None else block_json(found, full=full)
+    return _encoded_block(request, resolve(request.view, block), full=full)
 
 
 @TABLE.method("eth_getBlockByHash", lane=Lane.CALL, offload=_is_hash_slow)
-def get_block_by_hash(request: Request, block: Hash32, full: bool = False) -> Json | None:
+def get_block_by_hash(request: Request, block: Hash32, full: bool = False) -> EncodedObject | None:
     """Return a block by hash; null when it is unknown."""
-    found = _block_of(request.view, block)
-    return None if found is None else block_json(found, full=full)
+    return _encoded_block(request, request.view.height_of(block), full=full)
+
+
+def _encoded_block(request: Request, height: Height | None, *, full: bool) -> EncodedObject | None:
+    view = request.view
+    block_hash = None if height is None else view.block_hash(height)
+    if height is None or block_hash is None:
+        return None
+
+    def make() -> Json | None:
+        block = view.block(height)
+        return None if block is None else block_json(block, full=full)
+
+    return kept(request.backend.encoded, (_kind(full=full), block_hash, 0), EncodedObject, make)
 
 
 @TABLE.method("eth_getHeaderByNumber")
@@ -115,26 +148,38 @@ def transaction_count_by_hash(request: Request, block: Hash32) -> str | None:
     return None if found is None else hex(len(found.transactions))
 
 
-@TABLE.method("eth_getUncleCountByBlockNumber")
+@TABLE.method("eth_getUncleCountByBlockNumber", lane=Lane.CALL, offload=_is_block_slow)
 def uncle_count_by_number(request: Request, block: BlockRef) -> str | None:
-    """Return 0: this chain has no uncles."""
-    return None if resolve(request.view, block) is None else "0x0"
+    """Return how many ommers a block has; none but in imported proof-of-work blocks."""
+    return _ommer_count(_block_at(request.view, block))
 
 
-@TABLE.method("eth_getUncleCountByBlockHash")
+@TABLE.method("eth_getUncleCountByBlockHash", lane=Lane.CALL, offload=_is_hash_slow)
 def uncle_count_by_hash(request: Request, block: Hash32) -> str | None:
-    """Return 0: this chain has no uncles."""
-    return None if request.view.height_of(block) is None else "0x0"
+    """Return how many ommers a block has; none but in imported proof-of-work blocks."""
+    return _ommer_count(_block_of(request.view, block))
 
 
-@TABLE.method("eth_getUncleByBlockNumberAndIndex")
-def uncle_by_number(request: Request, block: BlockRef, index: Quantity) -> None:
-    """Return null: this chain has no uncles."""
+@TABLE.method("eth_getUncleByBlockNumberAndIndex", lane=Lane.CALL, offload=_is_indexed_slow)
+def uncle_by_number(request: Request, block: BlockRef, index: Quantity) -> Json | None:
+    """Return an ommer of a block, or null."""
+    return _ommer(_block_at(request.view, block), index)
 
 
-@TABLE.method("eth_getUncleByBlockHashAndIndex")
-def uncle_by_hash(request: Request, block: Hash32, index: Quantity) -> None:
-    """Return null: this chain has no uncles."""
+@TABLE.method("eth_getUncleByBlockHashAndIndex", lane=Lane.CALL, offload=_is_hash_indexed_slow)
+def uncle_by_hash(request: Request, block: Hash32, index: Quantity) -> Json | None:
+    """Return an ommer of a block, or null."""
+    return _ommer(_block_of(request.view, block), index)
+
+
+def _ommer_count(block: AnyBlock | None) -> str | None:
+    if block is None:
+        return None
+    return hex(len(block.ommers) if isinstance(block, PublicBlock) else 0)
+
+
+def _ommer(block: AnyBlock | None, index: int) -> Json | None:
+    return ommer_json(block, index) if isinstance(block, PublicBlock) else None
 
 
 @TABLE.method("eth_getTransactionByHash", lane=Lane.CALL, offload=_is_transaction_slow)
@@ -154,7 +199,7 @@ def get_transaction(request: Request, transaction: Hash32) -> Json | None:
     return _transaction_in(request.view.block(height), index)
 
 
-def _transaction_in(block: Block | None, index: int) -> Json | None:
+def _transaction_in(block: AnyBlock | None, index: int) -> Json | None:
     if block is None or index >= len(block.transactions):
         return None
     place = Place.of(block.header, block.hash)
@@ -178,24 +223,34 @@ def get_transaction_by_block_hash(request: Request, block: Hash32, index: Quanti
 @TABLE.method("eth_getTransactionReceipt", lane=Lane.CALL, offload=_is_transaction_slow)
 def get_receipt(request: Request, transaction: Hash32) -> Json | None:
     """Return the receipt of a committed transaction; null while it waits. It never changes."""
-    return find_receipt(request.view, transaction)
+    return find_receipt(request.view, transaction, request.rules)
 
 
-def find_receipt(view: ChainReader, transaction: Hash32) -> Json | None:
+def find_receipt(view: ChainReader, transaction: Hash32, rules: ChainRules) -> Json | None:
     """Return the receipt as JSON, or None when the transaction is in no block of the view."""
     place = view.transaction_lookup(transaction)
     if place is None:
         return None
     height, index = place
     block, receipts = view.block(height), view.receipts(height)
-    return None if block is None or receipts is None else receipt_json(block, receipts, index)
-
-
-@TABLE.method("eth_getBlockReceipts", lane=Lane.CALL)
-def get_block_receipts(request: Request, block: BlockRef) -> list[Json] | None:
-    """Return all receipts of a block, or null when it does not exist."""
-    height = resolve(request.view, block)
-    if height is None:
+    if block is None or receipts is None:
         return None
-    found, receipts = request.view.block(height), request.view.receipts(height)
-    return None if found is None or receipts is None else receipts_json(found, receipts)
+    return receipt_json(block, receipts, index, rules.blob_fee(block.header))
+
+
+@TABLE.method("eth_getBlockReceipts", lane=Lane.CALL, offload=_are_receipts_slow)
+def get_block_receipts(request: Request, block: BlockRef) -> EncodedList | None:
+    """Return all receipts of a block, or null when it does not exist."""
+    view, rules = request.view, request.rules
+    height = resolve(view, block)
+    block_hash = None if height is None else view.block_hash(height)
+    if height is None or block_hash is None:
+        return None
+
+    def make() -> list[Json] | None:
+        found, receipts = view.block(height), view.receipts(height)
+        if found is None or receipts is None:
+            return None
+        return receipts_json(found, receipts, rules.blob_fee(found.header))
+
+    return kept(request.backend.encoded, (RECEIPTS, block_hash, 0), EncodedList, make)

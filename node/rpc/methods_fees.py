@@ -16,21 +16,23 @@ from node.rpc.dispatch import MethodTable
 from node.rpc.encode import Json
 from node.rpc.errors import server_error
 from node.rpc.lanes import Lane
-from primitives.types import Height, Wei
-from vm.fees import base_fee
+from primitives.errors import HistoryPruned
+from primitives.types import WEI_ZERO, Height, Wei
+from vm.chainrules import AnyHeader
+from vm.fees import BLOB_GAS
 
 TABLE = MethodTable()
 
 TIP_BLOCKS: Final = 20
 TIP_SAMPLES_MAX: Final = 400
 TIP_DEFAULT_MAX: Final = 1_000_000_000
-BLOB_BASE_FEE: Final = 1
-"""Least blob base fee of EIP-4844; this chain takes no blobs, so it never rises."""
+SECONDS_BETWEEN: Final = 12
+"""After how long the next block is expected, where its rules depend on its timestamp."""
 
 
 def next_base_fee(request: Request) -> Wei:
     """Return the base fee of the block after the head, in wei."""
-    return base_fee(request.view.head, request.backend.api.params)
+    return request.rules.child_base_fee(request.view.head)
 
 
 def suggested_tip(request: Request) -> int:
@@ -47,10 +49,13 @@ def _recent_tips(view: ChainReader) -> list[int]:
         header = view.header(Height(height))
         if header is None or header.gas_used == 0:
             continue
-        block = view.block(Height(height))
+        try:
+            block = view.block(Height(height))
+        except HistoryPruned:
+            break
         if block is None:
             continue
-        fee = header.base_fee_per_gas
+        fee = header.base_fee_per_gas or WEI_ZERO
         tips += [each.effective_gas_price(fee) - fee for each in block.transactions]
         if len(tips) >= TIP_SAMPLES_MAX:
             break
@@ -60,7 +65,7 @@ def _recent_tips(view: ChainReader) -> list[int]:
 @TABLE.method("eth_gasPrice", lane=Lane.CALL)
 def gas_price(request: Request) -> str:
     """Return a gas price with which a legacy transaction enters the next block."""
-    fee = max(next_base_fee(request), request.view.head.base_fee_per_gas)
+    fee = max(next_base_fee(request), request.view.head.base_fee_per_gas or WEI_ZERO)
     return hex(fee + suggested_tip(request))
 
 
@@ -78,50 +83,80 @@ def next_fee(request: Request) -> str:
 
 @TABLE.method("eth_blobBaseFee")
 def blob_base_fee(request: Request) -> str:
-    """Return the least blob base fee."""
-    return hex(BLOB_BASE_FEE)
+    """Return the price of blob gas in the next block; the least one where there are no blobs."""
+    head = request.view.head
+    return hex(request.rules.child_blob_fee(head, head.timestamp + SECONDS_BETWEEN))
 
 
 @TABLE.method("eth_feeHistory", lane=Lane.CALL)
 def fee_history(
     request: Request,
     block_count: Count,
-    newest: BlockRef,
+    newest_block: BlockRef,
     percentiles: Percentiles = Percentiles(()),  # noqa: B008  an immutable tuple
 ) -> Json:
     """Return base fees, fullness and, for percentiles, tips of the last `block_count` blocks."""
     _check_percentiles(percentiles)
     view = request.view
-    last = resolve(view, newest)
+    last = resolve(view, newest_block)
     if last is None:
         raise server_error(
-            f"request beyond head block: requested {newest.height}, head {view.head.height}"
+            f"request beyond head block: requested {newest_block.height}, head {view.head.height}"
         )
     count = min(block_count, request.backend.settings.fee_history_max, last + 1)
     if count == 0:
         return {"oldestBlock": "0x0", "gasUsedRatio": [], "baseFeePerGas": []}
-    first = last - count + 1
-    fees, ratios, rewards = [], [], []
+    first = _oldest_kept(view, last - count + 1, last, bodies=bool(percentiles))
+    fees, ratios, rewards, blob_fees, blob_ratios = [], [], [], [], []
+    newest = view.head
     for height in range(first, last + 1):
         request.check_time()
         header = view.header(Height(height))
         if header is None:
             raise server_error("header not found")
-        fees.append(hex(header.base_fee_per_gas))
+        fees.append(hex(header.base_fee_per_gas or 0))
+        blob_fees.append(hex(request.rules.blob_fee(header)))
+        blob_ratios.append(_blob_ratio(request, header))
         ratios.append(header.gas_used / header.gas_limit)
         if percentiles:
             rewards.append(_rewards(view, Height(height), percentiles))
-        newest_fee = base_fee(header, request.backend.api.params)
+        newest = header
+    next_blob_fee = request.rules.child_blob_fee(newest, newest.timestamp + SECONDS_BETWEEN)
     answer: Json = {
         "oldestBlock": hex(first),
-        "baseFeePerGas": [*fees, hex(newest_fee)],
+        "baseFeePerGas": [*fees, hex(request.rules.child_base_fee(newest))],
         "gasUsedRatio": ratios,
-        "baseFeePerBlobGas": [hex(BLOB_BASE_FEE)] * (count + 1),
-        "blobGasUsedRatio": [0] * count,
+        "baseFeePerBlobGas": [*blob_fees, hex(next_blob_fee)],
+        "blobGasUsedRatio": blob_ratios,
     }
     if percentiles:
         answer["reward"] = rewards
     return answer
+
+
+def _blob_ratio(request: Request, header: AnyHeader) -> float:
+    blobs = request.rules.rules(header).blobs
+    if blobs is None or not header.blob_gas_used:
+        return 0
+    return header.blob_gas_used / (blobs.maximum * BLOB_GAS)
+
+
+def _oldest_kept(view: ChainReader, first: int, last: int, *, bodies: bool) -> int:
+    """Return `first`, or the oldest block that a node which began with a snapshot has.
+
+    Raises HistoryPruned when that is above `last`.
+    """
+    try:
+        if bodies:
+            view.block(Height(first))
+        else:
+            view.header(Height(first))
+    except HistoryPruned as error:
+        oldest = error.facts["oldest"]
+        if not isinstance(oldest, int) or oldest > last:
+            raise
+        return oldest
+    return first
 
 
 def _check_percentiles(percentiles: tuple[float, ...]) -> None:
@@ -140,7 +175,7 @@ def _rewards(view: ChainReader, height: Height, percentiles: tuple[float, ...]) 
     block, receipts = view.block(height), view.receipts(height)
     if block is None or not receipts:
         return ["0x0"] * len(percentiles)
-    fee = block.header.base_fee_per_gas
+    fee = block.header.base_fee_per_gas or WEI_ZERO
     paid = []
     before = 0
     for transaction, receipt in zip(block.transactions, receipts, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from node.rpc.api import ChainReader
-from node.rpc.arguments import BadArgument, BlockRef, FilterObject, Name, Options, parse_filter
+from node.rpc.arguments import BlockRef, FilterObject, Name, Options
 from node.rpc.backend import Request, Session, resolve
 from node.rpc.dispatch import MethodTable
 from node.rpc.encode import Json, to_hex
@@ -13,6 +13,14 @@ from node.rpc.errors import METHOD_NOT_FOUND, RpcError, invalid_params, server_e
 from node.rpc.filters import BlockFilter, LogFilter, PendingFilter
 from node.rpc.lanes import Lane
 from node.rpc.logs import Search, block_logs
+from node.rpc.subscriptions import (
+    Logs,
+    Syncing,
+    check_resumption,
+    missed,
+    parse_subscription,
+    sync_json,
+)
 from primitives.types import Height
 
 TABLE = MethodTable()
@@ -145,23 +153,33 @@ def _session(request: Request) -> Session:
 
 
 @TABLE.method("eth_subscribe")
-def subscribe(request: Request, kind: Name, options: Options | None = None) -> str:
-    """Begin to send newHeads, logs or newPendingTransactions; WebSocket only."""
+async def subscribe(request: Request, kind: Name, options: Options | None = None) -> str:
+    """Begin to send notices over this WebSocket; returns the subscription's id.
+
+    Kinds: newHeads, logs, newPendingTransactions, transactionReceipts, syncing. The first two and
+    the receipts take `fromBlock`: what a lost connection missed is sent first, nothing twice.
+    """
     session = _session(request)
-    if kind == "newHeads":
-        return session.subscribe_heads()
-    if kind == "logs":
-        try:
-            wanted = parse_filter({} if options is None else options)
-        except BadArgument as error:
-            raise invalid_params(f"invalid argument 1: {error}") from None
-        _check_size(request, wanted)
-        return session.subscribe_logs(wanted)
-    if kind == "newPendingTransactions":
-        if not isinstance(options, bool | None):
-            raise invalid_params("invalid argument 1: cannot unmarshal non-boolean into bool")
-        return session.subscribe_pending(full=bool(options))
-    raise RpcError(METHOD_NOT_FOUND, f'no "{kind}" subscription in eth namespace')
+    wanted, first = parse_subscription(kind, options)
+    if isinstance(wanted, Logs):
+        _check_size(request, wanted.wanted)
+    head = request.backend.api.view().head.height
+    if first is not None:
+        check_resumption(wanted, first, head)
+    name = session.subscribe(wanted)
+    try:
+        if first is not None and first <= head:
+            start = first
+            found = await request.backend.lanes.run(
+                Lane.CALL, lambda: missed(request, wanted, start, head), request
+            )
+            session.send_first(name, found)
+        elif isinstance(wanted, Syncing):
+            session.send_first(name, [sync_json(request.backend.api.syncing())])
+    except RpcError:
+        session.unsubscribe(name)
+        raise
+    return name
 
 
 @TABLE.method("eth_unsubscribe")

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from node.rpc.arguments import Count, Data
 from node.rpc.backend import Request
 from node.rpc.dispatch import MethodTable
-from node.rpc.encode import Json, pool_json, to_hex
+from node.rpc.encode import Json, checksum_address, pool_json, to_hex, transaction_json
 from node.rpc.errors import SYNC_TIMEOUT, RpcError, invalid_params
 from node.rpc.lanes import Lane
 from node.rpc.methods_blocks import find_receipt
 from primitives.crypto.keccak import keccak
+from primitives.transaction import Transaction
+from primitives.types import Address
 
 TABLE = MethodTable()
+TIMES = "\u00d7"
 
 
 def _send_many(request: Request, calls: list[list[object]]) -> list[object]:
@@ -45,7 +49,7 @@ async def send_raw_transaction_sync(
     receipt = hub.expect(transaction_hash)
     try:
         await request.backend.lanes.run(Lane.SUBMIT, lambda: api.submit(raw), request)
-        committed = find_receipt(api.view(), transaction_hash)
+        committed = find_receipt(api.view(), transaction_hash, request.rules)
         if committed is not None:
             return committed
         async with asyncio.timeout(wait_ms / 1_000):
@@ -72,3 +76,40 @@ def pool_status(request: Request) -> Json:
 def pool_content(request: Request) -> Json:
     """Return the waiting transactions by sender and nonce."""
     return pool_json(request.backend.api.pool().content())
+
+
+@TABLE.method("txpool_contentFrom", lane=Lane.CALL)
+def pool_content_from(request: Request, address: Address) -> Json:
+    """Return the waiting transactions of one sender by nonce."""
+    content = request.backend.api.pool().content()
+
+    def of(senders: Mapping[Address, Sequence[Transaction]]) -> Json:
+        return {str(each.nonce): transaction_json(each) for each in senders.get(address, ())}
+
+    return {"pending": of(content.pending), "queued": of(content.queued)}
+
+
+@TABLE.method("txpool_inspect", lane=Lane.CALL)
+def pool_inspect(request: Request) -> Json:
+    """Return a line of words on each waiting transaction, by sender and nonce."""
+    content = request.backend.api.pool().content()
+
+    def shown(senders: Mapping[Address, Sequence[Transaction]]) -> Json:
+        return {
+            checksum_address(sender): {str(each.nonce): _words(each) for each in waiting}
+            for sender, waiting in senders.items()
+        }
+
+    return {"pending": shown(content.pending), "queued": shown(content.queued)}
+
+
+def _words(transaction: Transaction) -> str:
+    to = "contract creation" if transaction.to is None else checksum_address(transaction.to)
+    gas, price = transaction.gas, transaction.max_fee_per_gas
+    return f"{to}: {transaction.value} wei + {gas} gas {TIMES} {price} wei"
+
+
+@TABLE.method("eth_pendingTransactions", lane=Lane.CALL)
+def pending_transactions(request: Request) -> list[Json]:
+    """Return nothing: those of the node's own accounts, of which it has none."""
+    return []

@@ -11,7 +11,7 @@ from node.rpc.arguments import LATEST, BlockRef, CallObject
 from node.rpc.backend import Request, state_at
 from node.rpc.calls import call_context, header_of, message_of
 from node.rpc.dispatch import MethodTable
-from node.rpc.encode import Json, Place, block_json, log_json, to_hex
+from node.rpc.encode import Json, Place, block_json, checksum_address, log_json, to_hex
 from node.rpc.errors import (
     REVERTED,
     RpcError,
@@ -24,6 +24,7 @@ from node.rpc.overrides import BLOCKS_MAX, BlockWish, SimulationArgument
 from primitives.types import ZERO_ADDRESS, Gas, Nonce, Wei
 from vm.engine import REVERTED as EXECUTION_REVERTED
 from vm.engine import CallResult, ExecutionStopped, SimulatedCall
+from vm.forks import Fork
 from vm.overrides import StateOverrides
 from vm.simulate import Base, SimulatedBlock, SimulationRefused, WantedBlock, Wishes, simulate
 
@@ -40,6 +41,12 @@ def create_access_list(
 ) -> Json:
     """Return the access list that a message needs, and its gas with that list."""
     state, context = call_context(request, block, None, None)
+    if context.rules.fork < Fork.BERLIN:
+        name = checksum_address(transaction.sender or ZERO_ADDRESS)
+        raise server_error(
+            "failed to apply transaction: err: transaction type not supported: access list tx "
+            f"(sender {name})"
+        )
     message = message_of(request, transaction, context)
     engine = request.backend.api.engine()
     found, result = engine.access_list(state, context, message, stop=request.is_late)
@@ -68,7 +75,7 @@ def simulate_blocks(
         raise RpcError(TOO_MUCH, "too many blocks")
     base = Base(
         header,
-        header.hash,
+        request.view.block_hash(header.height) or header.hash,
         state,
         view.block_hash,
         lambda changes: view.state_root_with(header.height, changes),
@@ -81,7 +88,7 @@ def simulate_blocks(
     try:
         blocks = simulate(
             backend.api.engine(),
-            backend.api.params,
+            request.rules,
             base,
             [_wanted(request, each) for each in wanted.blocks],
             wishes,
@@ -100,7 +107,7 @@ def _wanted(request: Request, wish: BlockWish) -> WantedBlock:
 
 
 def _call(request: Request, wanted: CallObject) -> SimulatedCall:
-    chain_id = request.backend.api.params.chain_id
+    chain_id = request.rules.chain_id
     if wanted.chain_id is not None and wanted.chain_id != chain_id:
         raise invalid_params(
             f"chainId does not match node's (have={wanted.chain_id}, want={chain_id})"
@@ -115,7 +122,10 @@ def _call(request: Request, wanted: CallObject) -> SimulatedCall:
         gas_price=None if wanted.gas_price is None else Wei(wanted.gas_price),
         max_fee_per_gas=Wei(wanted.max_fee_per_gas or 0),
         max_priority_fee_per_gas=Wei(wanted.max_priority_fee_per_gas or 0),
-        access_list=wanted.access_list,
+        access_list=wanted.access_list or (),
+        authorizations=wanted.authorizations,
+        blob_hashes=wanted.blob_hashes,
+        max_fee_per_blob_gas=Wei(wanted.blob_price or 0),
     )
 
 

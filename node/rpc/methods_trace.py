@@ -6,20 +6,19 @@ on the state before it, so it must be among those whose state the node keeps.
 
 from __future__ import annotations
 
-import time
-
-from node.rpc.api import ChainReader
-from node.rpc.arguments import LATEST, BlockRef, CallObject
+from node.rpc.arguments import LATEST, BlockRef, CallObject, Data
 from node.rpc.backend import Request, resolve
 from node.rpc.calls import call_context, message_of
 from node.rpc.dispatch import MethodTable
-from node.rpc.encode import to_hex
+from node.rpc.encode import Json, to_hex
 from node.rpc.errors import server_error
 from node.rpc.lanes import Lane
+from node.rpc.replay import Deadline, block_at, place_of, traces_of
 from node.rpc.tracing import TraceOptions
-from primitives.block import Block
+from primitives.errors import Invalid
+from primitives.ethereum import decode_public_block
 from primitives.types import Hash32, Height
-from vm.blocks import block_context
+from vm.chainrules import AnyBlock
 from vm.engine import ExecutionStopped
 
 TABLE = MethodTable()
@@ -31,11 +30,10 @@ def trace_transaction(
     request: Request, transaction: Hash32, options: TraceOptions = DEFAULT
 ) -> object:
     """Return the trace of a committed transaction."""
-    place = request.view.transaction_lookup(transaction)
-    if place is None:
-        raise server_error("transaction not found")
-    height, index = place
-    return _trace(request, height, options, index)[0]
+    height, index = place_of(request, transaction)
+    block = block_at(request.view, height)
+    wanted, timeout_s = options.request, options.timeout_s
+    return traces_of(request, block, wanted, index=index, timeout_s=timeout_s)[0]
 
 
 @TABLE.method("debug_traceBlockByNumber", lane=Lane.CALL)
@@ -68,61 +66,40 @@ def trace_call(
     options: TraceOptions = DEFAULT,
 ) -> object:
     """Return the trace of a message on the state after a block, with overrides."""
+    if block.height is not None and resolve(request.view, block) is None:
+        raise server_error(f"block #{block.height} not found")
     state, context = call_context(request, block, options.state, options.block)
     message = message_of(request, transaction, context)
     engine = request.backend.api.engine()
-    stop = _Deadline(request, options)
+    stop = Deadline(request, options.timeout_s)
     try:
         return engine.trace_call(state, context, message, options.request, stop=stop)
     except ExecutionStopped:
         raise server_error("execution timeout") from None
 
 
-class _Deadline:
-    """Says when a trace has taken its time: the request's, or less if the caller wants less."""
-
-    def __init__(self, request: Request, options: TraceOptions) -> None:
-        self._request = request
-        wanted = options.timeout_s
-        self._end = None if wanted is None else time.monotonic() + wanted
-
-    def __call__(self) -> bool:
-        """Return whether the time is over."""
-        return self._request.is_late() or (self._end is not None and time.monotonic() > self._end)
+@TABLE.method("debug_traceBlock", lane=Lane.CALL)
+def trace_block(request: Request, raw: Data, options: TraceOptions = DEFAULT) -> object:
+    """Return the traces of a block given as RLP; its parent must be in the chain."""
+    try:
+        block = decode_public_block(raw)
+    except Invalid as error:
+        raise server_error(f"could not decode block: {error.message}") from None
+    parent = request.view.height_of(block.header.parent_hash)
+    if parent is None or parent + 1 != block.header.height:
+        raise server_error(f"parent {to_hex(block.header.parent_hash)} not found")
+    return _shown(block, request, options)
 
 
 def _trace_block(request: Request, height: Height, options: TraceOptions) -> object:
     if height == 0:
         raise server_error("genesis is not traceable")
-    block = _block(request.view, height)
-    traces = _trace(request, height, options, None)
+    return _shown(block_at(request.view, height), request, options)
+
+
+def _shown(block: AnyBlock, request: Request, options: TraceOptions) -> list[Json]:
+    traces = traces_of(request, block, options.request, timeout_s=options.timeout_s)
     return [
         {"txHash": to_hex(tx.hash), "result": trace}
         for tx, trace in zip(block.transactions, traces, strict=True)
     ]
-
-
-def _trace(
-    request: Request, height: Height, options: TraceOptions, index: int | None
-) -> tuple[object, ...]:
-    view = request.view
-    block = _block(view, height)
-    try:
-        return request.backend.api.engine().trace(
-            view.state_at(Height(height - 1)),
-            block_context(block.header, request.backend.api.params, view.block_hash),
-            block.transactions,
-            options.request,
-            index=index,
-            block_hash=block.hash,
-            stop=_Deadline(request, options),
-        )
-    except ExecutionStopped:
-        raise server_error("execution timeout") from None
-
-
-def _block(view: ChainReader, height: Height) -> Block:
-    block = view.block(height)
-    if block is None:
-        raise server_error(f"block #{height} not found")
-    return block

@@ -29,6 +29,11 @@ CALLS_MAX: Final = 5_000
 
 BLOCKS_MAX: Final = 256
 
+_ACCOUNT_FIELDS: Final = {
+    each.lower(): each
+    for each in ("balance", "nonce", "code", "state", "stateDiff", "movePrecompileToAddress")
+}
+
 
 @dataclass(frozen=True, slots=True)
 class StateArgument:
@@ -62,6 +67,12 @@ def _object(value: object, kind: str) -> dict[str, Any]:
     return {name: each for name, each in value.items() if each is not None}
 
 
+def _account_object(value: object) -> dict[str, Any]:
+    """Return the fields of an account override; their letters' case is free, as in Go."""
+    given = _object(value, "account override")
+    return {_ACCOUNT_FIELDS.get(name.lower(), name): each for name, each in given.items()}
+
+
 def parse_state(value: object) -> StateArgument:
     """Return state overrides; raises BadArgument."""
     return StateArgument(_parse_accounts(value))
@@ -73,7 +84,7 @@ def _parse_accounts(value: object) -> StateOverrides:
 
 
 def _parse_account(value: object) -> AccountOverride:
-    given = _object(value, "account override")
+    given = _account_object(value)
     move = "movePrecompileToAddress"
     return AccountOverride(
         balance=Wei(parse_quantity(given["balance"])) if "balance" in given else None,

@@ -9,37 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
+import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, cast
 
-from node.rpc.arguments import FilterObject
+from node.rpc.access import Access, Caller
 from node.rpc.backend import Backend
 from node.rpc.dispatch import Dispatcher, to_json
 from node.rpc.errors import LIMIT_EXCEEDED, RpcError
-from node.rpc.gate import is_host_allowed, is_origin_allowed
+from node.rpc.filters import new_id
+from node.rpc.gate import Refused, is_host_allowed, is_origin_allowed
 from node.rpc.http import Message, Receive, Send
-from node.rpc.hub import BlockEvent, PendingEvent
-from node.rpc.logs import is_match
+from node.rpc.hub import BlockEvent, PendingEvent, SyncEvent
+from node.rpc.subscriptions import Pending, Subscription, Syncing, notices, sync_json
+from primitives.errors import ensure
 
 TRY_AGAIN_LATER: Final = 1013
+POLICY_VIOLATION: Final = 1008
 HELD_MAX: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    full: bool
+EXPIRY_LOOK_S: Final = 60.0
+"""The wall clock may be set meanwhile, so the end of a token is looked at this often."""
 
 
 class WebSocketHandler:
     """Opens connections; runs in the server's loop."""
 
-    def __init__(self, backend: Backend, dispatcher: Dispatcher) -> None:
+    def __init__(self, backend: Backend, dispatcher: Dispatcher, access: Access) -> None:
         self._backend = backend
         self._dispatcher = dispatcher
-        self._open = 0
+        self._access = access
 
     async def handle(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one connection until it ends."""
@@ -49,22 +48,38 @@ class WebSocketHandler:
         if message["type"] != "websocket.connect":
             return
         allowed = is_host_allowed(settings, headers) and is_origin_allowed(settings, headers)
-        if not allowed or scope["path"] != "/" or self._open >= settings.websockets_max:
+        place, client = scope["state"]["place"], scope["client"]
+        is_full = self._backend.counts.websockets >= settings.websockets_max
+        if not allowed or scope["path"] != "/" or place.is_metrics or is_full:
+            self._backend.counts.refuse("websocket")
             await send({"type": "websocket.close", "code": TRY_AGAIN_LATER})
             return
-        abort: Callable[[], None] = scope["state"].get("abort", _nothing)
-        await send({"type": "websocket.accept"})
-        self._open += 1
-        connection = Connection(self._backend, self._dispatcher, send, abort)
         try:
-            with contextlib.suppress(OSError):
-                await connection.run(receive)
-        finally:
-            self._open -= 1
+            caller = self._access.caller(place, headers, client[0] if client else "")
+        except Refused as refused:
+            self._backend.counts.refuse(str(refused.status))
+            await _refuse(send, refused)
+            return
+        abort: Callable[[], None] = scope["state"]["abort"]
+        await send({"type": "websocket.accept"})
+        with contextlib.suppress(OSError):
+            await Connection(self._backend, self._dispatcher, send, abort, caller).run(receive)
 
 
-def _nothing() -> None:
-    """Stand in where the server gives no way to cut a connection."""
+async def _refuse(send: Send, refused: Refused) -> None:
+    body = to_json({"error": refused.words})
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": refused.status,
+            "headers": [
+                (b"content-type", b"application/json"),
+                (b"content-length", str(len(body)).encode()),
+                *refused.headers,
+            ],
+        }
+    )
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 class Connection:
@@ -76,8 +91,11 @@ class Connection:
         dispatcher: Dispatcher,
         send: Send,
         abort: Callable[[], None],
+        caller: Caller,
     ) -> None:
         self._backend = backend
+        self._counts = backend.counts
+        self._access = caller
         self._settings = backend.settings
         self._dispatcher = dispatcher
         self._send = send
@@ -86,26 +104,39 @@ class Connection:
         self._queue_bytes = 0
         self._filled = asyncio.Event()
         self._room = asyncio.Semaphore(self._settings.websocket_requests_max)
-        self._subscriptions: dict[str, FilterObject | _Pending | None] = {}
+        self._subscriptions: dict[str, Subscription] = {}
         self._held: dict[str, list[bytes]] = {}
         self._cut = asyncio.Event()
 
     async def run(self, receive: Receive) -> None:
         """Read, answer and notify until either side ends it."""
         self._backend.hub.join(self)
+        self._counts.websockets += 1
         writer = asyncio.create_task(self._write())
         reader = asyncio.create_task(self._read(receive))
         cut = asyncio.create_task(self._cut.wait())
-        tasks: set[asyncio.Task[object]] = {writer, reader, cut}
+        expiry = asyncio.create_task(self._expire())
+        tasks: set[asyncio.Task[object]] = {writer, reader, cut, expiry}
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._backend.hub.part(self)
+            self._counts.websockets -= 1
+            self._counts.subscriptions -= len(self._subscriptions)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             if self._cut.is_set():
+                self._counts.slow_readers += 1
                 self._abort()
+        if expiry.done() and not expiry.cancelled():
+            end = {"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "token expired"}
+            await self._send(end)
+
+    async def _expire(self) -> None:
+        """Wait until the caller's token ends; for ever without one."""
+        while (left_s := self._access.ends - time.time()) > 0:  # noqa: ASYNC110 - a clock
+            await asyncio.sleep(min(left_s, EXPIRY_LOOK_S))
 
     async def _read(self, receive: Receive) -> None:
         async with asyncio.TaskGroup() as group:
@@ -121,7 +152,7 @@ class Connection:
     async def _answer(self, body: bytes) -> None:
         try:
             caller = _Caller(self)
-            answer = await self._dispatcher.answer(body, caller)
+            answer = await self._dispatcher.answer(body, caller, self._access)
             if answer is not None:
                 self._put(answer)
             for name in caller.made:
@@ -152,12 +183,13 @@ class Connection:
             await self._send({"type": "websocket.send", "text": body.decode("ascii")})
             self._queue_bytes -= len(body)
 
-    def subscribe(self, wanted: FilterObject | _Pending | None) -> str:
+    def subscribe(self, wanted: Subscription) -> str:
         """Keep a subscription and return its id; its notices wait until the id is announced."""
         if len(self._subscriptions) >= self._settings.subscriptions_max:
             raise RpcError(LIMIT_EXCEEDED, "too many subscriptions")
-        name = "0x" + secrets.token_hex(16)
+        name = new_id()
         self._subscriptions[name] = wanted
+        self._counts.subscriptions += 1
         self._held[name] = []
         return name
 
@@ -166,31 +198,39 @@ class Connection:
         if subscription not in self._subscriptions:
             return False
         del self._subscriptions[subscription]
+        self._counts.subscriptions -= 1
         self._held.pop(subscription, None)
         return True
 
     def committed(self, event: BlockEvent) -> None:
-        """Notify heads and logs."""
+        """Notify heads, logs and receipts."""
         for name, wanted in self._subscriptions.items():
-            if wanted is None:
-                self._notify(name, event.header)
-            elif isinstance(wanted, FilterObject):
-                for entry in event.logs:
-                    if is_match(wanted, entry.log):
-                        self._notify(name, entry.json)
+            for each in notices(wanted, event):
+                self._notify(name, each)
 
     def pending(self, event: PendingEvent) -> None:
         """Notify new pool transactions."""
         for name, wanted in self._subscriptions.items():
-            if isinstance(wanted, _Pending):
+            if isinstance(wanted, Pending):
                 for each in event.whole if wanted.full else event.hashes:
                     self._notify(name, each)
+
+    def syncing(self, event: SyncEvent) -> None:
+        """Notify the change of a catch-up."""
+        for name, wanted in self._subscriptions.items():
+            if isinstance(wanted, Syncing):
+                self._notify(name, sync_json(event.status))
+
+    def send_first(self, name: str, results: Sequence[object]) -> None:
+        """Put `results` before all that a subscription, not announced yet, has to send."""
+        held = self._held.get(name)
+        if held is not None:
+            held[:0] = [_notice(name, each) for each in results]
 
     def _notify(self, name: str, result: object) -> None:
         if self._cut.is_set():
             return
-        params = {"subscription": name, "result": result}
-        body = to_json({"jsonrpc": "2.0", "method": "eth_subscription", "params": params})
+        body = _notice(name, result)
         held = self._held.get(name)
         if held is None:
             self._put(body)
@@ -200,6 +240,11 @@ class Connection:
             self._cut.set()
 
 
+def _notice(name: str, result: object) -> bytes:
+    params = {"subscription": name, "result": result}
+    return to_json({"jsonrpc": "2.0", "method": "eth_subscription", "params": params})
+
+
 class _Caller:
     """The session of one request; what it subscribes to is announced by its answer."""
 
@@ -207,22 +252,16 @@ class _Caller:
         self.made: list[str] = []
         self._connection = connection
 
-    def _subscribe(self, wanted: FilterObject | _Pending | None) -> str:
-        name = self._connection.subscribe(wanted)
+    def subscribe(self, wanted: object) -> str:
+        """Send what `wanted` asks for."""
+        ensure(isinstance(wanted, Subscription), "a session carries subscriptions")
+        name = self._connection.subscribe(cast("Subscription", wanted))
         self.made.append(name)
         return name
 
-    def subscribe_heads(self) -> str:
-        """Send each new header."""
-        return self._subscribe(None)
-
-    def subscribe_logs(self, wanted: FilterObject) -> str:
-        """Send each new log that matches."""
-        return self._subscribe(wanted)
-
-    def subscribe_pending(self, *, full: bool) -> str:
-        """Send each new pool transaction."""
-        return self._subscribe(_Pending(full))
+    def send_first(self, subscription: str, results: Sequence[object]) -> None:
+        """Send what a lost connection missed before all else."""
+        self._connection.send_first(subscription, results)
 
     def unsubscribe(self, subscription: str) -> bool:
         """End a subscription."""

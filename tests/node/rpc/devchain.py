@@ -17,7 +17,7 @@ from genesis.predeploys import registry_account
 from genesis.profiles import LOCALNET_CHAIN_ID, TEST_BALANCE, TEST_KEYS
 from node.blockstore import BlockStore, ChainView
 from node.pool import Pool, PoolLimits
-from node.rpc.api import PoolContent, PoolStats, SyncStatus, Unsubscribe
+from node.rpc.api import Operator, PoolContent, PoolStats, SyncStatus, Unsubscribe
 from primitives.account import GenesisAccount
 from primitives.crypto.secp256k1 import PrivateKey
 from primitives.errors import InvalidTransaction, QenexError, Rejected
@@ -27,6 +27,7 @@ from primitives.transaction import Transaction, decode_transaction
 from primitives.types import Address, Hash32, Round, Wei
 from primitives.validators import Validator, ValidatorSet
 from vm.blocks import BlockExecutor, Executed
+from vm.chainrules import OwnRules
 from vm.engine import Engine
 from vm.fees import base_fee
 from vm.pyevm.engine import PyEvmEngine
@@ -82,6 +83,14 @@ class DevChain:
         self._pool = Pool(PoolLimits(), self.params, now=lambda: 0.0)
         self._committed: list[Callable[[Executed], None]] = []
         self._pending: list[Callable[[Sequence[Transaction]], None]] = []
+
+    @property
+    def rules(self) -> OwnRules:
+        return OwnRules(self.params)
+
+    @property
+    def operator(self) -> Operator | None:
+        return None
 
     def view(self) -> ChainView:
         return self._blocks.view()

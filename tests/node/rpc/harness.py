@@ -12,14 +12,13 @@ from typing import Any, cast
 from eth_account import Account as Wallet
 
 from node.rpc.backend import Backend
-from node.rpc.dispatch import Dispatcher
+from node.rpc.dispatch import Dispatcher, Method
 from node.rpc.filters import Filters
 from node.rpc.hub import Hub
 from node.rpc.lanes import Lanes
-from node.rpc.server import all_methods
+from node.rpc.methods import all_methods
 from node.rpc.settings import RpcSettings
 from primitives.crypto.secp256k1 import PrivateKey
-from tests.node.rpc.devchain import DevChain
 
 GWEI = 10**9
 
@@ -29,9 +28,10 @@ class Rpc:
 
     def __init__(
         self,
-        chain: DevChain,
+        chain: Any,
         settings: RpcSettings | None = None,
         now: Callable[[], float] = time.monotonic,
+        methods: Mapping[str, Method] | None = None,
     ) -> None:
         self.chain = chain
         settings = settings or RpcSettings()
@@ -40,7 +40,7 @@ class Rpc:
         self._hub = Hub(chain)
         filters = Filters(settings, now)
         self._backend = Backend(chain, settings, self._hub, filters, self._lanes)
-        self._dispatcher = Dispatcher(all_methods(), self._backend)
+        self._dispatcher = Dispatcher(methods or all_methods(), self._backend)
         self._loop.run_until_complete(self._open(filters))
 
     async def _open(self, filters: Filters) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -32,7 +33,18 @@ _KNOWN = {
 @cache
 def _methods() -> dict[str, Any]:
     document = json.loads(vectors("execution-apis", "openrpc.json").read_bytes())
-    return {each["name"]: each["result"]["schema"] for each in document["methods"]}
+    return {each["name"]: each for each in document["methods"]}
+
+
+def method_names() -> list[str]:
+    """Return the methods that execution-apis specifies, but for the engine's."""
+    return sorted(name for name in _methods() if not name.startswith("engine_"))
+
+
+def params_of(method: str) -> list[dict[str, Any]]:
+    """Return the specified parameters of a method."""
+    found: list[dict[str, Any]] = _methods()[method]["params"]
+    return found
 
 
 def specified(method: str) -> bool:
@@ -42,8 +54,20 @@ def specified(method: str) -> bool:
 
 def check_result(method: str, result: object) -> None:
     """Fail unless `result` fits the method's schema."""
-    problems = _problems(result, _methods()[method], method)
+    problems = _problems(result, _methods()[method]["result"]["schema"], method)
     assert not problems, "; ".join(problems)
+
+
+def check_params(method: str, params: Sequence[object]) -> None:
+    """Fail unless `params` fit the schemas of the method's parameters."""
+    known = _methods()[method]["params"]
+    assert len(params) <= len(known), f"{method} takes {len(known)} parameters"
+    for position, each in enumerate(known):
+        if position < len(params):
+            problems = _problems(params[position], each["schema"], f"{method} {each['name']}")
+            assert not problems, "; ".join(problems)
+        else:
+            assert not each.get("required"), f"{method} wants {each['name']}"
 
 
 def _problems(value: Any, schema: Any, at: str) -> list[str]:

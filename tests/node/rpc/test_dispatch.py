@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from node.rpc.server import all_methods
+from node.rpc.methods import all_methods
 from node.rpc.settings import RpcSettings
 from tests.node.rpc.devchain import DevChain
 from tests.node.rpc.harness import Rpc
