@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import Any, NoReturn
 import pytest
 
 FOLDER = Path(__file__).parent
+TOOLS = FOLDER / "tools"
 ARTIFACT = FOLDER.parent.parent / "contracts" / "artifacts" / "ERC20.json"
 INSTALL_TIMEOUT_S = 300
 RUN_TIMEOUT_S = 150
@@ -25,8 +27,8 @@ def _skip(reason: str) -> NoReturn:
 
 
 @cache
-def _installed() -> str | None:
-    """Install the locked packages once; returns why that is impossible, or None."""
+def _installed(folder: Path) -> str | None:
+    """Install a folder's locked packages once; returns why that is impossible, or None."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         return "node and npm are not installed"
@@ -34,13 +36,13 @@ def _installed() -> str | None:
     major = int(version.stdout.strip().removeprefix("v").split(".")[0])
     if major < NODE_MAJOR_MIN:
         return f"node {NODE_MAJOR_MIN} or newer is needed, found {version.stdout.strip()}"
-    stamp = FOLDER / "node_modules" / ".package-lock.json"
-    lock = FOLDER / "package-lock.json"
+    stamp = folder / "node_modules" / ".package-lock.json"
+    lock = folder / "package-lock.json"
     if stamp.exists() and stamp.stat().st_mtime >= lock.stat().st_mtime:
         return None
     done = subprocess.run(
         [npm, "ci", "--ignore-scripts", "--no-fund", "--no-audit"],
-        cwd=FOLDER,
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=INSTALL_TIMEOUT_S,
@@ -58,7 +60,7 @@ def run_client(name: str, http_urls: Sequence[str], ws_url: str) -> dict[str, An
 
     Skips where Node is absent, fails when the client does.
     """
-    reason = _installed()
+    reason = _installed(FOLDER)
     if reason is not None:
         _skip(reason)
     script = FOLDER / f"{name}.mjs"
@@ -70,3 +72,42 @@ def run_client(name: str, http_urls: Sequence[str], ws_url: str) -> dict[str, An
     facts = json.loads(done.stdout)
     assert isinstance(facts, dict)
     return facts
+
+
+def need_tools() -> Path:
+    """Return the folder of hardhat, foundry and the browser, installed; skips where they are not.
+
+    Their packages are for Linux on x86-64 alone.
+    """
+    if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
+        _skip("hardhat, foundry and Chromium are installed on Linux x86-64 only")
+    reason = _installed(TOOLS)
+    if reason is not None:
+        _skip(reason)
+    return TOOLS
+
+
+def run_tool(
+    command: Sequence[str | Path], folder: Path, environment: dict[str, str] | None = None
+) -> str:
+    """Run a tool in a folder and return what it prints; fails the test when the tool does."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=RUN_TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def project_copy(name: str, parent: Path) -> Path:
+    """Return a copy of a tool's project, which builds into it, with the packages at hand."""
+    tools = need_tools()
+    folder = parent / name
+    shutil.copytree(tools / name, folder)
+    (folder / "node_modules").symlink_to(tools / "node_modules")
+    return folder

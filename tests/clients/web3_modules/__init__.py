@@ -1,0 +1,1 @@
+"""web3.py's own integration tests, which ship in its wheel, against a developer chain."""
