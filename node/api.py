@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from eth_utils.address import to_checksum_address
 
@@ -14,7 +14,7 @@ from node.blockstore import ChainView
 from node.intake import Intake
 from node.ledger import Ledger
 from node.pool import Pool
-from node.rpc.api import PoolContent, PoolStats, SyncStatus, Unsubscribe
+from node.rpc.api import Operator, PoolContent, PoolStats, SyncStatus, Unsubscribe
 from node.runtime import Runtime
 from p2p.network import Network
 from primitives.errors import QenexError
@@ -22,9 +22,19 @@ from primitives.params import ChainParams
 from primitives.transaction import Transaction
 from primitives.types import Address, Hash32
 from vm.blocks import Executed
+from vm.chainrules import OwnRules
 from vm.engine import Engine
 
 T = TypeVar("T")
+
+
+class HasView(Protocol):
+    """Who knows the newest view."""
+
+    @property
+    def view(self) -> ChainView:
+        """The newest view."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +42,7 @@ class PoolReads:
     """The pool's reads on the newest state."""
 
     pool: Pool
-    ledger: Ledger
+    ledger: HasView
 
     def pending_nonce(self, address: Address) -> int:
         """Return the next nonce after the sender's committed and pending transactions."""
@@ -55,7 +65,13 @@ class LocalNode:
     """`NodeApi` over the parts of this process; see node/rpc/api.py for the contract."""
 
     def __init__(
-        self, engine: Engine, intake: Intake, ledger: Ledger, network: Network, runtime: Runtime
+        self,
+        engine: Engine,
+        intake: Intake,
+        ledger: Ledger,
+        network: Network,
+        runtime: Runtime,
+        operator: Operator | None = None,
     ) -> None:
         self._engine = engine
         self._intake = intake
@@ -63,12 +79,24 @@ class LocalNode:
         self._network = network
         self._runtime = runtime
         self._serials = itertools.count()
+        self._operator = operator
+        self._rules = OwnRules(ledger.params)
         self._pool = PoolReads(intake.pool, ledger)
 
     @property
     def params(self) -> ChainParams:
         """The chain's parameters."""
         return self._ledger.params
+
+    @property
+    def rules(self) -> OwnRules:
+        """The rules of the chain's blocks."""
+        return self._rules
+
+    @property
+    def operator(self) -> Operator | None:
+        """The operator's side of this node."""
+        return self._operator
 
     def view(self) -> ChainView:
         """Return the latest committed view."""
@@ -101,6 +129,7 @@ class LocalNode:
     def status(self) -> dict[str, object]:
         """Return height, round, step, peers, validators and pool as JSON values."""
         view, core, stats = self._ledger.view, self._runtime.consensus_status(), self._pool.stats()
+        lag = self._runtime.watchdog.lag()
         return {
             "chainId": self.params.chain_id,
             "height": view.height,
@@ -119,6 +148,12 @@ class LocalNode:
             },
             "syncing": self.syncing() is not None,
             "pool": {"pending": stats.pending, "queued": stats.queued},
+            "loop": {
+                "lagMaxMs": lag.max_ms,
+                "cpuMaxMs": lag.cpu_max_ms,
+                "stalls": lag.stalls,
+                "slowest": lag.task,
+            },
             "validators": [
                 {"address": to_checksum_address(each.address), "power": each.power}
                 for each in view.validators.validators

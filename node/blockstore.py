@@ -11,41 +11,46 @@ Keys (heights are 8 bytes, big-endian)
                  "n" + hash       height
     RECEIPT      height           list of the receipts' encodings, RLP
     TRANSACTION  hash             height + index (4 bytes)
+    LOG          term + height    nothing; see `node.logindex`
     CERTIFICATE  height           certificate, as the consensus room encodes it; none for genesis
     META         "schema"         version of this layout
                  "genesis"        hash of the genesis block
                  "head"           [height, hash, state root], RLP
                  "tail"           oldest height whose state can be read
+                 "base"           oldest height after 0 whose block is here (a snapshot); else 1
+                 "step" + height  what led a light client to a snapshot's header (`node.snapshot`)
                  "document"       summary of the genesis document that this chain began with
                  "set" + hash     validator set with that hash, RLP
 
 State of the past is in DIFF and INDEX (`vm.state.history`): a block's old values go into its own
 batch, and so does the removal of those that are older than what the node keeps (`node.prune`).
 
-Blocks are final, hence what is cached of them is shared by all views; a view answers nothing above
-its own head.
+Blocks are final, so views share what is cached of them; none answers above its own head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property
 from typing import Final, TypeVar
 
 from node.cache import Cache
+from node.logindex import begin_index, index_writes, set_indexed_from
 from node.prune import Retention, clear, read_tail, set_tail
+from node.rows import raw_transactions, receipts_of, transactions_of, transactions_row
 from primitives.block import Block, Header, decode_header, encode_header
 from primitives.codec import as_bytes, as_uint, decode_list, encode, uint
 from primitives.crypto.keccak import keccak
 from primitives.errors import ConfigError, HistoryPruned, Invalid, StoreCorrupt, ensure
 from primitives.keyvalue import Column, KeyValue, KeyValueReader, Write
-from primitives.receipt import Receipt, decode_receipt, encode_receipt
-from primitives.transaction import Transaction, decode_transactions
+from primitives.receipt import Receipt, encode_receipt
+from primitives.transaction import Transaction
 from primitives.types import HASH_BYTES, Hash32, Height
 from primitives.validators import ValidatorSet, decode_validator_set, encode_validator_set
 from vm.blocks import Executed
 from vm.state.changes import ChangeSet, StateReader
-from vm.state.encoding import LIST, rlp_list, rlp_string, split_list, string_of
+from vm.state.encoding import rlp_list
+from vm.state.first import ROWS_PER_BATCH, WriteRows
 from vm.state.history import PastReader, height_key, history_writes
 from vm.state.proofs import Prover
 from vm.state.store import StateStore, StoredState
@@ -56,8 +61,6 @@ SCHEMA_WITHOUT_HISTORY: Final = 1
 HEADERS_CACHED_MAX: Final = 1_024
 BLOCKS_CACHED_BYTES_MAX: Final = 8 * 2**20
 RECEIPTS_CACHED_BYTES_MAX: Final = 4 * 2**20
-STATE_ROWS_PER_BATCH: Final = 50_000
-"""Rows of a first state in one batch; a batch of millions leaves a file too large to search."""
 OBJECT_BYTES: Final = 1_000
 """What a block, transaction, receipt or log takes in memory beside its data, roughly."""
 
@@ -67,6 +70,8 @@ GENESIS_KEY: Final = b"genesis"
 HEAD_KEY: Final = b"head"
 DOCUMENT_KEY: Final = b"document"
 SET_PREFIX: Final = b"set"
+BASE_KEY: Final = b"base"
+STEP_PREFIX: Final = b"step"
 
 
 class _Caches:
@@ -96,13 +101,16 @@ class _Caches:
 class ChainView:
     """The chain up to one head, immutable and safe from any thread.
 
-    Every read raises StoreCorrupt when what stands on the disk cannot be what was written.
+    Every read raises StoreCorrupt when what stands on the disk cannot be what was written, and
+    HistoryPruned for a block below `base`, which this node never had.
     """
 
     def __init__(self, store: KeyValueReader, caches: _Caches | None = None) -> None:
         self.store = store
         self._caches = caches or _Caches()
         self.genesis_hash = read_genesis_hash(store)
+        self.base = Height(int.from_bytes(store.get(Column.META, BASE_KEY) or b"\x01", "big"))
+        """Oldest height after 0 whose block is here: above 1 after a snapshot (`node.snapshot`)."""
         height, self.head_hash, state_root = read_head(store)
         self.head = self._header_at(height)
         found = (self.head.height, self._hash_at(height), self.head.state_root)
@@ -110,7 +118,6 @@ class ChainView:
             raise StoreCorrupt(f"the head record and the block at height {height} differ")
         self.state: StateReader = StateStore(store).reader()
         self.tail = read_tail(store)
-        """Oldest height whose state can be read."""
 
     @property
     def height(self) -> Height:
@@ -133,10 +140,8 @@ class ChainView:
 
     def prover_at(self, height: int) -> Prover:
         """Return what proves accounts and slots after the block at `height`, as `state_at`."""
-        root = self._header_at(height).state_root
-        if height == self.head.height:
-            return Prover(self.store, root, is_past=False)
-        return Prover(self._past(height), root, is_past=True)
+        root, is_past = self._header_at(height).state_root, height != self.head.height
+        return Prover(self._past(height) if is_past else self.store, root, is_past=is_past)
 
     def _past(self, height: int) -> PastReader:
         ensure(0 <= height <= self.head.height, "no state above the head", height=height)
@@ -153,6 +158,10 @@ class ChainView:
         """Return the validators that decided `height` (1 to head + 1), or None beyond."""
         before = self.header(height - 1)
         return None if before is None else self._set(Hash32(before.extra_data))
+
+    def encoded_set(self, set_hash: bytes) -> bytes:
+        """Return the encoding of a validator set that a header of this chain names."""
+        return self._need(Column.META, SET_PREFIX + set_hash, "validator set")
 
     def header(self, height: int) -> Header | None:
         """Return the header at `height`, or None above the head."""
@@ -183,8 +192,8 @@ class ChainView:
         if not 0 <= height <= self.head.height:
             return None
         key = height_key(height)
-        header = self._need(Column.BLOCK, b"h" + key, f"header {height}")
-        transactions = self._need(Column.BLOCK, b"t" + key, f"transactions of {height}")
+        header = self._need(Column.BLOCK, b"h" + key, f"header {height}", height)
+        transactions = self._need(Column.BLOCK, b"t" + key, f"transactions of {height}", height)
         return rlp_list([header, transactions, EMPTY_LIST, EMPTY_LIST])
 
     def raw_transactions(self, height: int) -> list[bytes] | None:
@@ -192,7 +201,11 @@ class ChainView:
         if not 0 <= height <= self.head.height:
             return None
         what = f"transactions of {height}"
-        return _raw_transactions(self._need(Column.BLOCK, b"t" + height_key(height), what))
+        return raw_transactions(self._need(Column.BLOCK, b"t" + height_key(height), what, height))
+
+    def transaction_hashes(self, height: int) -> list[Hash32]:
+        """Return the hashes of the block's transactions, none above the head."""
+        return [keccak(raw) for raw in self.raw_transactions(height) or ()]
 
     def receipts(self, height: int) -> tuple[Receipt, ...] | None:
         """Return the receipts of the block at `height`, or None above the head."""
@@ -200,13 +213,16 @@ class ChainView:
             return None
         found = self._caches.receipts.get(height)
         if found is None:
-            raw = self._need(Column.RECEIPT, height_key(height), f"receipts of {height}")
-            found = _decoded(f"receipts of {height}", _decode_receipts, raw)
+            what = f"receipts of {height}"
+            raw = self._need(Column.RECEIPT, height_key(height), what, height)
+            found = _decoded(what, receipts_of, raw)
             self._caches.add_receipts(height, found)
         return found
 
     def certificate(self, height: int) -> bytes | None:
         """Return the certificate of the block at `height`; None for genesis and above the head."""
+        if 0 < height < self.base:
+            raise HistoryPruned("pruned history unavailable", height=height, oldest=self.base)
         return self.store.get(Column.CERTIFICATE, height_key(height)) if height >= 0 else None
 
     def transaction_lookup(self, transaction_hash: bytes) -> tuple[Height, int] | None:
@@ -218,14 +234,15 @@ class ChainView:
 
     def _transactions(self, height: int) -> tuple[Transaction, ...]:
         what = f"transactions of {height}"
-        raw = self._need(Column.BLOCK, b"t" + height_key(height), what)
-        return _decoded(what, _decode_transactions, raw)
+        raw = self._need(Column.BLOCK, b"t" + height_key(height), what, height)
+        return _decoded(what, transactions_of, raw)
 
     def _header_row(self, height: int) -> tuple[Header, Hash32]:
         row = self._caches.headers.get(height)
         if row is None:
-            raw = self._need(Column.BLOCK, b"h" + height_key(height), f"header {height}")
-            row = (_decoded(f"header {height}", decode_header, raw), keccak(raw))
+            what = f"header {height}"
+            raw = self._need(Column.BLOCK, b"h" + height_key(height), what, height)
+            row = (_decoded(what, decode_header, raw), keccak(raw))
             self._caches.headers.put(height, row)
         return row
 
@@ -245,8 +262,10 @@ class ChainView:
             self._caches.sets.put(set_hash, found)
         return found
 
-    def _need(self, column: Column, key: bytes, what: str) -> bytes:
+    def _need(self, column: Column, key: bytes, what: str, height: int = 0) -> bytes:
         raw = self.store.get(column, key)
+        if raw is None and 0 < height < self.base:
+            raise HistoryPruned("pruned history unavailable", height=height, oldest=self.base)
         if raw is None:
             raise StoreCorrupt(f"{what} is missing in the data folder")
         return raw
@@ -266,35 +285,39 @@ class BlockStore:
         self._view = ChainView(store.snapshot(), self._caches)
 
     @classmethod
-    def create(
+    def create(cls, store: KeyValue, genesis: Executed, *, keep: int | None = None) -> BlockStore:
+        """Begin a chain with a block that is made already; otherwise as `begin`."""
+        return cls.begin(store, lambda write: genesis, keep=keep)
+
+    @classmethod
+    def begin(
         cls,
         store: KeyValue,
-        genesis: Executed,
+        make: Callable[[WriteRows], Executed],
         *,
         keep: int | None = None,
         document: bytes | None = None,
     ) -> BlockStore:
-        """Write the genesis block into an empty store; raises ConfigError when it is not empty.
+        """Begin a chain with the block that `make` returns; raises ConfigError if there is one.
 
-        A large first state goes in several batches, all before the one that makes the chain be
-        there; what a crash between them left is removed first. `document` is the summary of the
-        genesis document, see `read_document`.
+        `make` may hand on rows of the first state. They are written before the batch that makes the
+        chain be there; what a crash before it left is removed the next time. `document` is the
+        summary of the genesis document, see `read_document`.
         """
         if not is_empty(store):
             raise ConfigError("the data folder already holds a chain")
-        header = genesis.block.header
-        ensure(header.height == 0, "a chain begins at height 0", height=header.height)
-        meta: list[Write] = [
+        clear(store)
+        genesis = make(lambda rows: store.write(rows, sync=False))
+        ensure(genesis.block.header.height == 0, "a chain begins at height 0")
+        rows = [*_block_writes(genesis, None, b""), set_tail(0), set_indexed_from(0)]
+        rows += [
             (Column.META, SCHEMA_KEY, uint(SCHEMA_VERSION)),
             (Column.META, GENESIS_KEY, genesis.block.hash),
             (Column.META, DOCUMENT_KEY, document),
-            set_tail(0),
         ]
-        clear(store)
-        rows = [*_block_writes(genesis, None, b""), *meta]
-        last = len(genesis.update.writes) // STATE_ROWS_PER_BATCH * STATE_ROWS_PER_BATCH
-        for at in range(0, last, STATE_ROWS_PER_BATCH):
-            store.write(rows[at : at + STATE_ROWS_PER_BATCH], sync=False)
+        last = len(genesis.update.writes) // ROWS_PER_BATCH * ROWS_PER_BATCH
+        for at in range(0, last, ROWS_PER_BATCH):
+            store.write(rows[at : at + ROWS_PER_BATCH], sync=False)
         store.write(rows[last:], sync=True)
         return cls(store, keep)
 
@@ -311,8 +334,7 @@ class BlockStore:
 
         A chain without history becomes one whose history begins at its head. A `document` that
         gave this genesis is noted. Raises ConfigError for another chain, an unknown layout or an
-        empty store, StoreCorrupt when the head is damaged; each with one line that names the way
-        out.
+        empty store, StoreCorrupt when the head is damaged; each line names the way out.
         """
         _upgrade(store)
         check_layout(store)
@@ -326,6 +348,7 @@ class BlockStore:
             )
         if document is not None and document != store.get(Column.META, DOCUMENT_KEY):
             store.write([(Column.META, DOCUMENT_KEY, document)], sync=True)
+        begin_index(store, read_head(store)[0])
         made = cls(store, keep)
         root = StateStore(made.view().store).root()
         if root != made.view().head.state_root:
@@ -408,9 +431,8 @@ def _version(store: KeyValueReader) -> int:
 def _upgrade(store: KeyValue) -> None:
     """Bring a chain without history to this layout; its history begins at its head."""
     if _version(store) == SCHEMA_WITHOUT_HISTORY:
-        height, _, _ = read_head(store)
         schema: Write = (Column.META, SCHEMA_KEY, uint(SCHEMA_VERSION))
-        store.write([set_tail(height), schema], sync=True)
+        store.write([set_tail(read_head(store)[0]), schema], sync=True)
 
 
 def read_head(store: KeyValueReader) -> tuple[Height, Hash32, Hash32]:
@@ -442,10 +464,11 @@ def _block_writes(executed: Executed, certificate: bytes | None, known_set: byte
     writes: list[Write] = [
         *executed.update.writes,
         (Column.BLOCK, b"h" + key, encode_header(header)),
-        (Column.BLOCK, b"t" + key, _encode_transactions(block.transactions)),
+        (Column.BLOCK, b"t" + key, transactions_row(block.transactions)),
         (Column.BLOCK, b"n" + block.hash, key),
         (Column.RECEIPT, key, encode([encode_receipt(each) for each in executed.receipts])),
         (Column.META, HEAD_KEY, head),
+        *index_writes(header.height, executed.receipts),
     ]
     if header.extra_data != known_set:
         encoded = encode_validator_set(executed.validators)
@@ -475,24 +498,3 @@ def _decode_head(raw: bytes) -> tuple[Height, Hash32, Hash32]:
         Hash32(as_bytes(block_hash, HASH_BYTES)),
         Hash32(as_bytes(root, HASH_BYTES)),
     )
-
-
-def _encode_transactions(transactions: Iterable[Transaction]) -> bytes:
-    return rlp_list([rlp_string(each.raw) if each.type else each.raw for each in transactions])
-
-
-def _raw_transactions(raw: bytes) -> list[bytes]:
-    return [item if item[0] >= LIST else string_of(item) for item in split_list(raw)]
-
-
-def _decode_transactions(raw: bytes) -> tuple[Transaction, ...]:
-    found = []
-    for each in decode_transactions(_raw_transactions(raw)):
-        if not isinstance(each, Transaction):
-            raise each
-        found.append(each)
-    return tuple(found)
-
-
-def _decode_receipts(raw: bytes) -> tuple[Receipt, ...]:
-    return tuple(decode_receipt(as_bytes(item)) for item in decode_list(raw))

@@ -39,5 +39,8 @@ class Cache(Generic[_Key, _Value]):
                 _, (_, gone) = self._rows.popitem(last=False)
                 self._weight -= gone
 
+    def __contains__(self, key: _Key) -> bool:
+        return key in self._rows
+
     def __len__(self) -> int:
         return len(self._rows)

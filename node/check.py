@@ -1,10 +1,10 @@
 """What `qenex db check` does: prove that a data folder holds one whole, consistent chain.
 
 The quick check walks all blocks: hashes and links, transactions and receipts roots, blooms, gas,
-lookups, certificates, and the state root of the head. The deep check also rebuilds every storage
-trie and the account trie from the flat tables and compares each node, so that a reader of the
-tables and a proof from the tries can never disagree, and walks state history back to its tail
-(`node.check_history`). Memory does not grow with the chain.
+lookups, logs index, certificates, and the state root of the head. The deep check also rebuilds
+every storage trie and the account trie from the flat tables and compares each node, so that a
+reader of the tables and a proof from the tries can never disagree, and walks state history back to
+its tail (`node.check_history`). Memory does not grow with the chain.
 
 Nothing is written but to the scratch store. What is wrong comes back as plain lines; an unreadable
 file ends the check.
@@ -12,22 +12,23 @@ file ends the check.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from node.blockstore import ChainView, check_layout, lookup_value
 from node.check_history import HistoryCheck
+from node.logindex import index_writes, indexed_from
 from primitives.crypto.keccak import keccak
 from primitives.errors import Invalid, StoreCorrupt
 from primitives.keyvalue import Column, KeyValue, KeyValueReader, MemoryStore
-from primitives.receipt import bloom_of, encode_receipt, join_blooms
+from primitives.receipt import Receipt, bloom_of, encode_receipt, join_blooms
 from primitives.types import EMPTY_CODE_HASH, Gas, Hash32, Height
 from primitives.validators import ValidatorSet
 from vm.state.encoding import decode_slim, encode_account, rlp_string
 from vm.state.roots import ordered_root
 from vm.state.store import ACCOUNT_TRIE, STORAGE_TRIE, StateStore
-from vm.state.trie import walk_trie
+from vm.state.walk import walk_trie
 
 ERRORS_MAX: Final = 100
 PROGRESS_EVERY: Final = 100
@@ -102,7 +103,8 @@ class _Check:
         self._progress = progress
         self._verify = verify
         self._codes: set[Hash32] = set()
-        self._nodes = 0
+        self._nodes = self._terms = 0
+        self._indexed: int | None = None
         self.errors: list[str] = []
         self.height = self.transactions = self.accounts = self.slots = self.tail = 0
 
@@ -119,16 +121,18 @@ class _Check:
         """Check every block from genesis to head, the counts of lookups, and the head's state."""
         view = ChainView(self._store)
         self.height, self.tail = view.height, view.tail
+        self._indexed = indexed_from(self._store)
         if view.tail > view.height:
             self._wrong(f"the oldest state is of block {view.tail}, above the head")
         self._equal(view.block_hash(0), view.genesis_hash, "block 0 is not the genesis block")
-        for height in range(view.height + 1):
+        for height in (0, *range(view.base, view.height + 1)):
             try:
                 self._block(view, height)
             except StoreCorrupt as error:
                 self._wrong(str(error))
             if height % PROGRESS_EVERY == 0 or height == view.height:
                 self._progress("blocks", height + 1, view.height + 1)
+        self._index_size()
         lookups = sum(1 for _ in self._store.scan(Column.TRANSACTION))
         self._equal(
             lookups,
@@ -181,6 +185,7 @@ class _Check:
             header.receipts_root,
             f"block {height}: the receipts do not give the receipts root",
         )
+        self._index(height, receipts)
         blooms = [bloom_of(each.logs) for each in receipts]
         self._equal(
             (join_blooms(blooms), blooms),
@@ -192,6 +197,23 @@ class _Check:
             gas,
             header.gas_used,
             f"block {height}: the receipts say {gas} gas, the header {header.gas_used}",
+        )
+
+    def _index(self, height: int, receipts: Sequence[Receipt]) -> None:
+        """Check that the logs index holds every term of a block that it says it has."""
+        if self._indexed is None or height < self._indexed:
+            return
+        for column, key, _ in index_writes(height, receipts):
+            self._terms += 1
+            if self._store.get(column, key) is None:
+                self._wrong(f"block {height}: a log is not found by the logs index")
+
+    def _index_size(self) -> None:
+        if self._indexed is None:
+            return
+        rows = sum(1 for _ in self._store.scan(Column.LOG))
+        self._equal(
+            rows, self._terms, f"the blocks have {self._terms} terms, the logs index has {rows}"
         )
 
     def _certificate(self, view: ChainView, height: Height, block_hash: Hash32) -> None:

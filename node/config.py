@@ -13,58 +13,35 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, cast, get_type_hints
 
+from node.rpc.settings import Listener, Roles, RpcSettings
+from node.setting import MEBIBYTE, PORT_MAX, setting
 from primitives.errors import ConfigError, ensure
 
 CONFIG_BYTES_MAX: Final = 1_048_576
 ENVIRONMENT_PREFIX: Final = "QENEX_"
-PORT_MAX: Final = 65_535
-KIBIBYTE: Final = 1_024
-MEBIBYTE: Final = 1_024 * KIBIBYTE
 
-Value = bool | int | float | str | tuple[str, ...]
-
-
-def _setting(
-    default: Any,
-    text: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    one_of: tuple[str, ...] = (),
-    form: str = "",
-    secret: bool = False,
-) -> Any:
-    """A field with its help; text has the regular expression `form`, if given.
-
-    `secret` values come from the environment alone and are in no repr.
-    """
-    metadata = {
-        "help": text,
-        "low": low,
-        "high": high,
-        "one_of": one_of,
-        "form": form,
-        "secret": secret,
-    }
-    return field(default=default, metadata=metadata, repr=not secret)
+Value = bool | int | float | str | tuple[str, ...] | Roles | tuple[Listener, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSection:
     """The process."""
 
-    fee_recipient: str = _setting(
+    fee_recipient: str = setting(
         "",
         "Address (0x...) that receives the fees of our blocks; empty: the validator's own.",
         form="(0x[0-9a-fA-F]{40})?",
     )
-    workers: int = _setting(2, "Threads that execute blocks and recover senders.", low=1, high=256)
-    stop_timeout_s: float = _setting(
+    workers: int = setting(2, "Threads that execute blocks and recover senders.", low=1, high=256)
+    stop_timeout_s: float = setting(
         8.0, "Longest clean stop, in seconds, before the process ends anyway.", low=0.1, high=600
+    )
+    read_only: bool = setting(
+        False, "Serve a chain that `qenex import` made; no peers, no new blocks. Also --read-only."
     )
 
 
@@ -72,16 +49,16 @@ class NodeSection:
 class EngineSection:
     """How transactions and calls are executed; results are the same whatever is chosen."""
 
-    kind: str = _setting(
+    kind: str = setting(
         "tuned",
         "tuned: fast; plain: all by py-evm's own loop; shadow: both, and the node stops with a "
         "dump in the data folder at the first difference.",
         one_of=("tuned", "plain", "shadow"),
     )
-    compile: str = _setting(
+    compile: str = setting(
         "auto", "auto: compile contract code that runs often; off: never.", one_of=("auto", "off")
     )
-    cache_mb: int = _setting(
+    cache_mb: int = setting(
         64, "Memory for hot accounts, slots and trie nodes, in megabytes.", low=0, high=1_000_000
     )
 
@@ -90,36 +67,11 @@ class EngineSection:
 class P2pSection:
     """Connections to the other nodes."""
 
-    host: str = _setting("127.0.0.1", "IP address to listen on; 0.0.0.0 for all interfaces.")
-    port: int = _setting(30303, "TCP port to listen on; 0 takes a free one.", low=0, high=PORT_MAX)
-    addresses: tuple[str, ...] = _setting(
+    host: str = setting("127.0.0.1", "IP address to listen on; 0.0.0.0 for all interfaces.")
+    port: int = setting(30303, "TCP port to listen on; 0 takes a free one.", low=0, high=PORT_MAX)
+    addresses: tuple[str, ...] = setting(
         (),
         "More addresses of permitted nodes, as /ip4/192.0.2.7/tcp/30303/p2p/12D3KooW...",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class RpcSection:
-    """JSON-RPC over HTTP and WebSocket on one port."""
-
-    enabled: bool = _setting(True, "Serve JSON-RPC at all.")
-    host: str = _setting("127.0.0.1", "IP address to listen on; 0.0.0.0 for all interfaces.")
-    port: int = _setting(8545, "TCP port to listen on; 0 takes a free one.", low=0, high=PORT_MAX)
-    hosts: tuple[str, ...] = _setting(
-        ("localhost",), "Names allowed in a request's Host header besides IP addresses; * for all."
-    )
-    origins: tuple[str, ...] = _setting(
-        (), "Web origins that may call from a browser (CORS); * for all."
-    )
-    connections_max: int = _setting(500, "Most open connections.", low=1, high=100_000)
-    websockets_max: int = _setting(250, "Most open WebSocket connections.", low=0, high=100_000)
-    body_bytes_max: int = _setting(
-        5 * MEBIBYTE, "Largest request, in bytes.", low=KIBIBYTE, high=1_024 * MEBIBYTE
-    )
-    batch_items_max: int = _setting(1_000, "Most calls in one batch.", low=1, high=100_000)
-    workers: int = _setting(4, "Threads that answer reads and calls.", low=1, high=256)
-    call_timeout_s: float = _setting(
-        5.0, "Longest execution of one eth_call or eth_estimateGas, in seconds.", low=0.1, high=600
     )
 
 
@@ -127,7 +79,7 @@ class RpcSection:
 class ConsensusSection:
     """This node's part in decisions."""
 
-    sign_with_empty_log: bool = _setting(
+    sign_with_empty_log: bool = setting(
         False,
         "Sign at once although the write-ahead log is empty. Only for a key that never signed: "
         "with a key that did, it can sign twice.",
@@ -135,19 +87,32 @@ class ConsensusSection:
 
 
 @dataclass(frozen=True, slots=True)
+class SyncSection:
+    """How a node that is behind catches up."""
+
+    snapshot_distance: int = setting(
+        0,
+        "A new node this many blocks behind begins with a snapshot of the state, proven, and has "
+        "no older blocks; 0: never, it executes every block.",
+        low=0,
+        high=2**63 - 1,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class StateSection:
     """How much state of the past this node keeps; blocks and receipts are always kept."""
 
-    history: str = _setting(
+    history: str = setting(
         "full",
         "archive: state of every height; full: of the last full_blocks; pruned: of the last "
         "pruned_blocks. What was pruned does not come back.",
         one_of=("archive", "full", "pruned"),
     )
-    full_blocks: int = _setting(
+    full_blocks: int = setting(
         10_000, "Heights below the head that full keeps.", low=1, high=1_000_000_000
     )
-    pruned_blocks: int = _setting(
+    pruned_blocks: int = setting(
         128, "Heights below the head that pruned keeps.", low=1, high=1_000_000_000
     )
 
@@ -162,23 +127,21 @@ class StateSection:
 class PoolSection:
     """Transactions that wait for a block."""
 
-    transactions_max: int = _setting(
+    transactions_max: int = setting(
         20_000, "Most transactions in the pool.", low=1, high=10_000_000
     )
-    bytes_max: int = _setting(
-        64 * MEBIBYTE, "Most bytes of transactions in the pool.", low=MEBIBYTE
-    )
-    per_sender_max: int = _setting(
+    bytes_max: int = setting(64 * MEBIBYTE, "Most bytes of transactions in the pool.", low=MEBIBYTE)
+    per_sender_max: int = setting(
         1_024, "Most transactions of one sender in the pool.", low=1, high=1_000_000
     )
-    queued_per_sender_max: int = _setting(
+    queued_per_sender_max: int = setting(
         64, "Most transactions of one sender behind a nonce gap.", low=0, high=1_000_000
     )
-    expiry_s: float = _setting(
+    expiry_s: float = setting(
         10_800.0, "Time that a transaction may wait, in seconds.", low=1, high=31_536_000
     )
-    tip_min_wei: int = _setting(0, "Least priority fee per gas, in wei.", low=0, high=2**63 - 1)
-    journal: bool = _setting(
+    tip_min_wei: int = setting(0, "Least priority fee per gas, in wei.", low=0, high=2**63 - 1)
+    journal: bool = setting(
         True, "Keep transactions received over JSON-RPC on disk until they are in a block."
     )
 
@@ -187,8 +150,8 @@ class PoolSection:
 class LogSection:
     """What the node writes to its log (standard error)."""
 
-    level: str = _setting("info", "Least level.", one_of=("debug", "info", "warning", "error"))
-    format: str = _setting(
+    level: str = setting("info", "Least level.", one_of=("debug", "info", "warning", "error"))
+    format: str = setting(
         "auto",
         "Form of a line; auto: human on a terminal, json otherwise.",
         one_of=("auto", "human", "json"),
@@ -199,14 +162,14 @@ class LogSection:
 class KeysSection:
     """Key files; relative paths start at the data folder."""
 
-    validator: str = _setting(
+    validator: str = setting(
         "validator.json", "Keystore file of the validator key; the node observes without the file."
     )
-    node: str = _setting("node.key", "File of the node's own Ed25519 key.")
-    password_file: str = _setting(
+    node: str = setting("node.key", "File of the node's own Ed25519 key.")
+    password_file: str = setting(
         "", "File whose first line is the keystore's password; must not be readable by others."
     )
-    password: str = _setting("", "The keystore's password; only from the environment.", secret=True)
+    password: str = setting("", "The keystore's password; only from the environment.", secret=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +180,9 @@ class Settings:
     node: NodeSection = field(default_factory=NodeSection)
     engine: EngineSection = field(default_factory=EngineSection)
     p2p: P2pSection = field(default_factory=P2pSection)
-    rpc: RpcSection = field(default_factory=RpcSection)
+    rpc: RpcSettings = field(default_factory=RpcSettings)
     consensus: ConsensusSection = field(default_factory=ConsensusSection)
+    sync: SyncSection = field(default_factory=SyncSection)
     state: StateSection = field(default_factory=StateSection)
     pool: PoolSection = field(default_factory=PoolSection)
     log: LogSection = field(default_factory=LogSection)
@@ -229,8 +193,9 @@ SECTIONS: Final[dict[str, type]] = {
     "node": NodeSection,
     "engine": EngineSection,
     "p2p": P2pSection,
-    "rpc": RpcSection,
+    "rpc": RpcSettings,
     "consensus": ConsensusSection,
+    "sync": SyncSection,
     "state": StateSection,
     "pool": PoolSection,
     "log": LogSection,
@@ -267,19 +232,19 @@ class Setting:
 def all_settings() -> Iterator[Setting]:
     """Yield every setting, in order of sections and fields."""
     for section, kind in SECTIONS.items():
-        hints = get_type_hints(kind)
-        for each in fields(kind):
+        yield from _settings_of(section, kind)
+
+
+def _settings_of(section: str, kind: type) -> Iterator[Setting]:
+    hints = get_type_hints(kind)
+    for each in fields(kind):
+        if each.metadata:
             yield Setting(
                 section=section,
                 key=each.name,
                 kind=_KINDS[hints[each.name]],
                 default=cast("Value", each.default),
-                help=each.metadata["help"],
-                low=each.metadata["low"],
-                high=each.metadata["high"],
-                one_of=each.metadata["one_of"],
-                form=each.metadata["form"],
-                secret=each.metadata["secret"],
+                **each.metadata,
             )
 
 
@@ -289,6 +254,8 @@ _KINDS: Final[dict[Any, str]] = {
     float: "number",
     str: "text",
     tuple[str, ...]: "list of texts",
+    Roles: "table of lists of texts",
+    tuple[Listener, ...]: "list of tables",
 }
 
 
@@ -344,7 +311,8 @@ def _from_toml(path: Path) -> dict[str, Value]:
                 raise ConfigError(f"{path}: {_unknown(name, name, list(known))}")
             if known[name].secret:
                 raise ConfigError(f"{path}: {name} is secret: use {known[name].variable}")
-            found[name] = _checked(known[name], f"{path}: {name}", _typed(known[name], value))
+            where, setting = f"{path}: {name}", known[name]
+            found[name] = _checked(setting, where, _typed(setting, where, value))
     return found
 
 
@@ -357,7 +325,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Value]:
         if variable not in known:
             raise ConfigError(f"environment: {_unknown(variable, variable, list(known))}")
         setting = known[variable]
-        found[setting.name] = _checked(setting, variable, _read(setting, text))
+        found[setting.name] = _checked(setting, variable, _read(setting, variable, text))
     return found
 
 
@@ -367,7 +335,7 @@ def _from_flags(flags: Mapping[str, str]) -> dict[str, Value]:
     for name, text in flags.items():
         if name not in known:
             raise ConfigError(_unknown(f"--{name}", name, list(known)))
-        found[name] = _checked(known[name], f"--{name}", _read(known[name], text))
+        found[name] = _checked(known[name], f"--{name}", _read(known[name], f"--{name}", text))
     return found
 
 
@@ -376,13 +344,18 @@ def _unknown(shown: str, name: str, known: list[str]) -> str:
     return f"unknown setting {shown}; the nearest is {nearest}"
 
 
-def _read(setting: Setting, text: str) -> Value | None:
+def _read(setting: Setting, place: str, text: str) -> Value | None:
     """Return the value that `text` of a flag or variable means, None when it has none."""
     text = text.strip()
     if setting.kind == "text":
         return text
     if setting.kind == "list of texts":
         return tuple(each.strip() for each in text.split(",") if each.strip())
+    if setting.kind in ("table of lists of texts", "list of tables"):
+        try:
+            return _typed(setting, place, tomllib.loads(f"value = {text}")["value"])
+        except (ValueError, RecursionError):
+            return None
     if setting.kind == "true or false":
         return {"true": True, "false": False, "1": True, "0": False}.get(text.lower())
     try:
@@ -391,14 +364,42 @@ def _read(setting: Setting, text: str) -> Value | None:
         return None
 
 
-def _typed(setting: Setting, value: Any) -> Value | None:
-    """Return a value of a TOML file in the setting's own type, None when it has another."""
+def _texts(value: Any) -> tuple[str, ...] | None:
+    is_texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return tuple(value) if is_texts else None
+
+
+def _typed(setting: Setting, place: str, value: Any) -> Value | None:
+    """Return a value of a TOML file in the setting's own type, None when it has another.
+
+    Raises ConfigError for what is wrong inside a list of tables.
+    """
     if setting.kind == "list of texts":
-        is_texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
-        return tuple(value) if is_texts else None
+        return _texts(value)
+    if setting.kind == "table of lists of texts":
+        if not isinstance(value, dict):
+            return None
+        found = [(name, _texts(each)) for name, each in value.items()]
+        whole = tuple((name, each) for name, each in found if each is not None)
+        return whole if len(whole) == len(found) else None
+    if setting.kind == "list of tables":
+        if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+            return None
+        return tuple(_listener(f"{place}[{n}]", each) for n, each in enumerate(value))
     if setting.kind == "number":
         return float(value) if type(value) in (int, float) else None
     return value if type(value) is type(setting.default) else None
+
+
+def _listener(place: str, table: dict[str, Any]) -> Listener:
+    known = {each.key: each for each in _settings_of("rpc.listeners", Listener)}
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in known:
+            raise ConfigError(f"{place}: {_unknown(key, key, list(known))}")
+        where = f"{place}.{key}"
+        found[key] = _checked(known[key], where, _typed(known[key], where, value))
+    return Listener(**found)
 
 
 def _checked(setting: Setting, place: str, value: Value | None) -> Value:
@@ -441,14 +442,23 @@ def sample_toml(values: Mapping[str, Value] | None = None) -> str:
             lines += ["", f"[{section}]  # {about}"]
         lines.append(f"# {each.help}")
         if each.name in chosen:
-            lines.append(f"{each.key} = {_toml(chosen.pop(each.name))}")
+            lines.append(f"{each.key} = {_toml(each.kind, chosen.pop(each.name))}")
         else:
-            lines.append(f"# {each.key} = {_toml(each.default)}")
+            lines.append(f"# {each.key} = {_toml(each.kind, each.default)}")
     ensure(not chosen, f"no such settings: {', '.join(chosen)}")
     return "\n".join(lines) + "\n"
 
 
-def _toml(value: Value) -> str:
-    """Return the value as TOML, which is JSON but for the character DEL."""
+def _toml(kind: str, value: Any) -> str:
+    """Return the value as TOML, whose texts are those of JSON but for the character DEL."""
+    if kind == "table of lists of texts":
+        return "{ " + ", ".join(f"{_plain(n)} = {_plain(list(each))}" for n, each in value) + " }"
+    if kind == "list of tables":
+        tables = [[f"{n} = {_plain(each)}" for n, each in asdict(t).items()] for t in value]
+        return "[" + ", ".join("{ " + ", ".join(each) + " }" for each in tables) + "]"
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
     plain = list(value) if isinstance(value, tuple) else value
     return json.dumps(plain, ensure_ascii=False).replace("\x7f", "\\u007f")

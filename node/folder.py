@@ -5,6 +5,8 @@ validator.json   keystore of the validator key    node.key        Ed25519 key of
 chain/           blocks and state                 wal/            write-ahead log of consensus
 pool.journal     transactions accepted by RPC     LOCK            held while a node runs
 scratch/         what `qenex db check --deep` needs while it runs
+imported         mark of a folder that `qenex import` made
+snapshot.part/   a snapshot that is being taken; snapshot.ready/ one that becomes chain/
 fresh-key        address of a key that was made with this folder and has signed nothing yet
 engine-*.json    what replays a difference between two engines (engine.kind = shadow)
 """
@@ -65,6 +67,11 @@ class DataFolder:
         return self.path / "LOCK"
 
     @property
+    def imported(self) -> Path:
+        """Mark of a folder that holds an imported public chain."""
+        return self.path / "imported"
+
+    @property
     def fresh_key(self) -> Path:
         """Mark of a key that has signed nothing."""
         return self.path / "fresh-key"
@@ -88,6 +95,14 @@ class DataFolder:
             raise ConfigError(
                 f"{self.path} is not a data folder (no genesis.json); make one with: "
                 f"qenex init --data-dir {self.path} --genesis GENESIS.json"
+            )
+
+    def check_not_imported(self) -> None:
+        """Raise ConfigError when this folder holds an imported chain, which nobody extends."""
+        if self.imported.is_file():
+            raise ConfigError(
+                f"{self.path} holds an imported public chain, which can only be served: "
+                f"qenex node --data-dir {self.path} --read-only"
             )
 
     def keep_dump(self, raw: bytes) -> str:

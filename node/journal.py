@@ -6,6 +6,10 @@ transaction. `append_many` returns when its records are on the disk, so that who
 cuts it off. Transactions that went into blocks stay in the file until `compact` writes a new file
 with what is still needed and puts it in the old one's place, whole or not at all.
 
+What an earlier process wrote and did not sync, or could not sync, can be read and is not durable:
+`load` writes it again, syncs it and the folder, and only then returns. Nothing is acknowledged
+while the file's name may still be lost.
+
 One caller at a time. A write that fails leaves the file as it was before.
 """
 
@@ -23,6 +27,7 @@ from primitives.params import TRANSACTION_BYTES_MAX
 
 MARK: Final = b"qxpool\x00\x01"
 HEADER_BYTES: Final = 8
+CHUNK_BYTES: Final = 1 << 20
 JOURNAL_BYTES_MAX: Final = 512 << 20
 """Largest file; appending beyond fails until it was compacted."""
 
@@ -40,20 +45,20 @@ class Journal:
         self._handle = -1
         self._size = 0
         self._records = 0
+        self._is_named = False
         self.torn_bytes = 0
 
     def load(self) -> list[bytes]:
         """Open the file, making it if need be; return what it holds, oldest first.
 
-        A torn tail is cut off (`torn_bytes` tells how much). Raises StoreCorrupt when the file is
-        something else, OSError when it cannot be read.
+        All of it is durable then. A torn tail is cut off (`torn_bytes` tells how much). Raises
+        StoreCorrupt when the file is something else, OSError when it cannot be read or written.
         """
         ensure(self._handle < 0, "the journal is loaded once")
         _scratch(self._path).unlink(missing_ok=True)
-        fresh = not self._path.exists()
         self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            self._check_mark(fresh)
+            self._check_mark()
             raws = list(self._read())
             length = os.fstat(self._handle).st_size
             self._records = len(raws)
@@ -61,7 +66,8 @@ class Journal:
             self.torn_bytes = length - self._size
             if self.torn_bytes:
                 os.ftruncate(self._handle, self._size)
-                os.fsync(self._handle)
+            self._write_again()
+            self._make_named()
         except BaseException:
             self.close()
             raise
@@ -76,6 +82,7 @@ class Journal:
         data = b"".join(map(_record, raws))
         if self._size + len(data) > self._bytes_max:
             raise OSError(errno.EFBIG, f"pool journal would exceed {self._bytes_max} bytes")
+        self._make_named()
         try:
             _write(self._handle, data, self._size)
             os.fsync(self._handle)
@@ -92,7 +99,8 @@ class Journal:
     def compact(self, keep: Callable[[bytes], bool]) -> None:
         """Rewrite the file with the records for which `keep` is true; raises OSError.
 
-        The old file stays in use if anything fails.
+        The old file stays in use if writing fails. If the new name cannot be made durable the new
+        file is in use, and acknowledges nothing until it can.
         """
         ensure(self._handle >= 0, "the journal is not loaded")
         scratch = _scratch(self._path)
@@ -105,6 +113,7 @@ class Journal:
                     size += _write(handle, _record(raw), size)
                     records += 1
             os.fsync(handle)
+            self._is_named = False
             scratch.replace(self._path)
         except BaseException:
             os.close(handle)
@@ -112,7 +121,7 @@ class Journal:
             raise
         os.close(self._handle)
         self._handle, self._size, self._records = handle, size, records
-        _sync_folder(self._path.parent)
+        self._make_named()
 
     def close(self) -> None:
         """Close the file."""
@@ -123,16 +132,29 @@ class Journal:
     def __len__(self) -> int:
         return self._records
 
-    def _check_mark(self, fresh: bool) -> None:
-        mark = os.pread(self._handle, len(MARK), 0)
-        if mark == MARK:
+    def _write_again(self) -> None:
+        """Write what can be read over itself, so that the fsync takes pages that count as clean."""
+        for at in range(0, self._size, CHUNK_BYTES):
+            _write(self._handle, os.pread(self._handle, CHUNK_BYTES, at), at)
+        os.fsync(self._handle)
+
+    def _make_named(self) -> None:
+        """Make the file's name durable, if it is not known to be."""
+        if not self._is_named:
+            _sync_folder(self._path.parent)
+            self._is_named = True
+
+    def _check_mark(self) -> None:
+        mark = os.pread(self._handle, len(MARK) + 1, 0)
+        if mark.startswith(MARK):
             return
-        if not MARK.startswith(mark):
+        is_torn = len(mark) <= len(MARK) and all(
+            byte in (0, good) for byte, good in zip(mark, MARK, strict=False)
+        )
+        if not is_torn:
             raise StoreCorrupt(f"{self._path} is not a pool journal: move it away")
         _write(self._handle, MARK, 0)
         os.fsync(self._handle)
-        if fresh:
-            _sync_folder(self._path.parent)
 
     def _read(self) -> Iterator[bytes]:
         """Yield the records from the start up to the first that is torn."""

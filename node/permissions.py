@@ -57,6 +57,15 @@ class Permissions:
         return peer in self._peers
 
     @property
+    def peers(self) -> tuple[str, ...]:
+        """The peers that may connect."""
+        return tuple(self._peers)
+
+    def prefer(self, peer: str, address: str) -> None:
+        """Dial a peer at `address` first."""
+        self._preferred[peer] = (address, *self._preferred.get(peer, ()))
+
+    @property
     def addresses(self) -> dict[str, tuple[str, ...]]:
         """Where to dial each permitted peer but this node: the settings' addresses first."""
         found = {}

@@ -46,7 +46,8 @@ from primitives.errors import (
 from primitives.params import ChainParams
 from primitives.transaction import Transaction, authority
 from primitives.types import EMPTY_CODE_HASH, WEI_ZERO, Address, Hash32, Wei
-from vm.forks import latest_rules
+from vm.forks import Rules, latest_rules
+from vm.permissions import account_rules
 from vm.state.changes import StateReader
 from vm.validate import check_against_state, check_static
 
@@ -76,11 +77,20 @@ class PoolLimits:
 class Pool:
     """Transactions that wait for a block. See the module's rules."""
 
-    def __init__(self, limits: PoolLimits, params: ChainParams, now: Callable[[], float]) -> None:
-        """Make an empty pool; `now` is a clock in seconds that never goes back."""
+    def __init__(
+        self,
+        limits: PoolLimits,
+        params: ChainParams,
+        now: Callable[[], float],
+        rules: Rules | None = None,
+    ) -> None:
+        """Make an empty pool; `now` is a clock in seconds that never goes back.
+
+        `rules` are those of the next block; None for the newest that `params` know.
+        """
         self._limits = limits
         self._params = params
-        self._rules = latest_rules(params)
+        self._rules = rules or latest_rules(params)
         self._now = now
         self._lock = threading.Lock()
         self._senders: dict[Address, Sender] = {}
@@ -106,6 +116,8 @@ class Pool:
                 f"gas tip cap {transaction.max_priority_fee_per_gas}, "
                 f"minimum needed {self._limits.tip_min_wei}"
             )
+        if rules := account_rules(state, self._params):
+            rules.check(transaction)
         account = state.account(transaction.sender) or Account()
         has_code = account.code_hash != EMPTY_CODE_HASH
         gapped = transaction.nonce > account.nonce
@@ -233,7 +245,8 @@ class Pool:
     def stats(self) -> PoolStats:
         """Return how many transactions are pending and queued."""
         with self._lock:
-            return PoolStats(pending=len(self._by_hash) - self._queued, queued=self._queued)
+            pending = len(self._by_hash) - self._queued
+            return PoolStats(pending, self._queued, self._size_bytes)
 
     def content(self) -> PoolContent:
         """Return all waiting transactions by sender, in order of nonce."""

@@ -10,6 +10,7 @@ A longer history cannot be made of a shorter one: it grows from the tail.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from primitives.errors import StoreCorrupt
@@ -92,6 +93,6 @@ def prune(
 def clear(store: KeyValue) -> None:
     """Remove every row: what is left of a first state whose chain never came to be."""
     for column in Column:
-        rows: list[Write] = [(column, key, None) for key, _ in store.scan(column)]
-        if rows:
-            store.write(rows, sync=False)
+        rows = store.scan(column)
+        while batch := [(column, key, None) for key, _ in islice(rows, ROWS_PER_BLOCK)]:
+            store.write(batch, sync=False)

@@ -55,6 +55,7 @@ from consensus.messages import (
     encode_message,
 )
 from consensus.signing import sign_digest
+from consensus.votes import RoundVotes
 from consensus.wal import Intent, Kept, Record, Valid
 from node.evidence import EvidenceStore
 from node.inbox import Inbox
@@ -64,16 +65,18 @@ from node.log import get_log
 from node.permissions import Permissions
 from node.proposals import Proposals
 from node.signer import Signer
+from node.steptimes import StepTimes
 from node.sync import Sync
 from node.wal import Wal
+from node.watchdog import Watchdog
 from node.wire import TRANSACTIONS, decode_batch
 from p2p.events import PeerDown, PeerUp, Received, Stream
 from p2p.network import Network
 from p2p.peers import Offence
 from p2p.status import Role
 from primitives.codec import encode
-from primitives.errors import InvalidMessage, ensure
-from primitives.types import Address, Hash32
+from primitives.errors import InvalidMessage, Unavailable, ensure
+from primitives.types import Address, Hash32, Height
 from vm.blocks import Executed
 
 TICK_S: Final = 1.0
@@ -118,11 +121,15 @@ class Runtime:
         self._timers: dict[Timer, int] = {}
         self._timer_serial = 0
         self._nursery: trio.Nursery
+        self._token: trio.lowlevel.TrioToken | None = None
         self._batches_in, self._batches = trio.open_memory_channel[Received](TX_BATCHES_MAX)
         self._relays: set[str] = set()
         self._logged: set[Hash32] = set()
+        self._proposed_at: tuple[int, float] = (0, 0.0)
         self.peers: dict[str, dict[str, object]] = {}
         self.subscribers: dict[int, Callable[[Executed], None]] = {}
+        self.watchdog = Watchdog()
+        self.step_times = StepTimes()
         self._log = get_log("runtime")
 
     @property
@@ -144,8 +151,28 @@ class Runtime:
         """Return where consensus stands; from any thread, perhaps between two steps."""
         return self._parts.core.status()
 
+    def consensus_rounds(self) -> list[tuple[int, RoundVotes]]:
+        """Return the votes by round of the present height; from any thread, as above."""
+        return self._parts.core.rounds()
+
+    def timers(self) -> list[Timer]:
+        """Return the timers that run; from any thread."""
+        return list(self._timers)
+
+    @property
+    def permissions(self) -> Permissions:
+        """Who may connect."""
+        return self._parts.permissions
+
+    def run_in_loop(self, function: Callable[[], None]) -> None:
+        """Run `function` in the loop's thread and wait for it; from another thread."""
+        if self._token is None:
+            raise Unavailable("the node is starting")
+        trio.from_thread.run_sync(function, trio_token=self._token)
+
     async def run(self) -> None:
         """Run until cancelled; raises Fatal when an effect or an invariant fails."""
+        self._token = trio.lowlevel.current_trio_token()
         parts = self._parts
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
@@ -173,7 +200,24 @@ class Runtime:
         await self._carry_out(effects)
 
     def _step(self, event: Input) -> list[Effect]:
-        return self._parts.core.step(event, round(trio.current_time() * 1000))
+        if isinstance(event, ProposalReceived):
+            self._note_proposal(event.proposal)
+        elif isinstance(event, Signed) and isinstance(event.message, Proposal):
+            self._note_proposal(event.message)
+        effects = self._parts.core.step(event, round(trio.current_time() * 1000))
+        self.step_times.note(self._parts.core.status(), trio.current_time())
+        return effects
+
+    def _note_proposal(self, proposal: Proposal) -> None:
+        """Remember when the first proposal of the next height was seen; the log says how long."""
+        height = self._parts.ledger.view.height + 1
+        if proposal.height == height != self._proposed_at[0]:
+            self._proposed_at = height, trio.current_time()
+
+    def _decided_in_ms(self, height: Height) -> float | None:
+        """Return the milliseconds from a height's first proposal until now, None without one."""
+        seen, at = self._proposed_at
+        return round((trio.current_time() - at) * 1_000, 1) if seen == height else None
 
     async def _carry_out(self, effects: list[Effect]) -> None:
         records = self._with_contents(
@@ -270,11 +314,23 @@ class Runtime:
         return None
 
     async def _decide(self, certificate: Certificate) -> None:
+        """Commit what the core decided, unless sync has committed that very block meanwhile.
+
+        The core hears of such a commit one batch later, and may decide in between.
+        """
+        height, view = certificate.height, self._parts.ledger.view
+        if height <= view.height:
+            ensure(
+                view.block_hash(height) == certificate.block_hash,
+                "another block was decided than sync has committed",
+                height=height,
+            )
+            return
         executed = await trio.to_thread.run_sync(
             self._parts.ledger.executed, certificate.block_hash
         )
         if executed is None:
-            ensure(False, "a decided block was not executed here", height=certificate.height)
+            ensure(False, "a decided block was not executed here", height=height)
             return
         await self._commit(executed, certificate)
 
@@ -292,6 +348,7 @@ class Runtime:
     async def _commit(self, executed: Executed, certificate: Certificate) -> None:
         parts, block = self._parts, executed.block
         height = block.header.height
+        decided_in_ms = self._decided_in_ms(height)
         raw = encode_certificate(certificate)
         await trio.to_thread.run_sync(partial(parts.ledger.commit, executed, raw))
         self._logged.clear()
@@ -307,6 +364,7 @@ class Runtime:
             hash=block.hash,
             txs=len(block.transactions),
             gas=block.header.gas_used,
+            decided_in_ms=decided_in_ms,
         )
         for hear in list(self.subscribers.values()):
             hear(executed)

@@ -1,8 +1,11 @@
-"""Catching up: certified blocks from one peer at a time, each verified before it counts.
+"""Catching up: a snapshot first when that is wanted, then certified blocks from several peers.
 
-A block is taken only with a certificate of the validator set that our own state names for its
-height, and only after executing it here. A peer that sends a block which fails is penalised and
-another is asked. The loop sleeps until something says that a peer is ahead.
+Batches of blocks come from all peers that are ahead, at once and out of order (`node.batches`);
+they are applied in order. A block is taken only with a certificate of the validator set that our
+own state names for its height, and only after executing it here. A peer that sends anything that
+fails is penalised and all that it sent is forgotten; a peer that is slow or gone loses its batch
+to another. What is committed stays, so an interrupted catch-up goes on where it stopped. The loop
+sleeps until something says that a peer is ahead.
 """
 
 from __future__ import annotations
@@ -15,15 +18,12 @@ from typing import Final
 import trio
 
 from consensus.certificate import Certificate, check_certificate, decode_certificate
+from node.batches import Batches
 from node.ledger import Ledger
 from node.log import get_log
 from node.rpc.api import SyncStatus
-from node.wire import (
-    GET_BLOCKS,
-    SYNC_BLOCKS_MAX,
-    decode_certified,
-    encode_get_blocks,
-)
+from node.snapshot_sync import SnapshotSync
+from node.wire import GET_BLOCKS, decode_certified, encode_get_blocks
 from p2p.link import PeerInfo
 from p2p.network import Network
 from p2p.peers import Offence
@@ -35,21 +35,37 @@ from vm.blocks import Executed
 REQUEST_TIMEOUT_S: Final = 10.0
 RETRY_S: Final = 0.5
 SETTLE_S: Final = 0.3
+PROGRESS_S: Final = 5.0
+FETCHERS_MAX: Final = 8
 
 Deliver = Callable[[Executed, Certificate], Awaitable[None]]
 """Hands a verified block to the runtime's loop and returns when it is committed."""
 
+Certified = tuple[Block, Certificate]
+
 
 class Sync:
-    """Fetches what this node lacks."""
+    """Fetches what this node lacks; `snapshot` is tried first, once, when it is given."""
 
-    def __init__(self, ledger: Ledger, network: Network, chain_id: ChainId) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        network: Network,
+        chain_id: ChainId,
+        snapshot: SnapshotSync | None = None,
+    ) -> None:
         self._ledger = ledger
         self._network = network
         self._chain_id = chain_id
+        self._snapshot = snapshot
         self._nudge = trio.Event()
         self._log = get_log("sync")
         self._progress: SyncStatus | None = None
+        self._batches: Batches[Certified] = Batches()
+        self._fetching: set[str] = set()
+        self._resting: dict[str, float] = {}
+        self._changed = trio.Event()
+        self._said_at = float("-inf")
 
     def progress(self) -> SyncStatus | None:
         """Return the heights of a catch-up, None when level with the peers. Any thread."""
@@ -62,13 +78,14 @@ class Sync:
 
     def best_peer(self) -> PeerInfo | None:
         """Return the connected peer with the highest head above ours, or None."""
-        ahead = [
-            peer for peer in self._network.peers() if peer.head_height > self._ledger.view.height
-        ]
-        return max(ahead, key=lambda peer: (peer.head_height, peer.score), default=None)
+        return max(self._ahead(), key=lambda peer: (peer.head_height, peer.score), default=None)
+
+    def _ahead(self) -> list[PeerInfo]:
+        height = self._ledger.view.height
+        return [peer for peer in self._network.peers() if peer.head_height > height]
 
     async def run(self, deliver: Deliver) -> None:
-        """Fetch and deliver blocks for ever."""
+        """Fetch and deliver blocks for ever; raises SnapshotReady when the node must reopen."""
         while True:
             peer = self.best_peer()
             if peer is None:
@@ -76,20 +93,18 @@ class Sync:
                 await self._wait_nudge()
                 continue
             self._note(peer.head_height)
-            try:
-                await self._fetch(peer, deliver)
-            except Unavailable as error:
-                self._log.info("sync interrupted", peer=peer.peer, reason=error.message)
-                await trio.sleep(RETRY_S)
-            except Invalid as error:
-                self._log.warning("bad block from peer", peer=peer.peer, reason=error.message)
-                self._network.penalise(peer.peer, Offence.BAD_SIGNATURE)
-                await trio.sleep(RETRY_S)
+            snapshot = self._snapshot
+            if snapshot is not None and snapshot.is_wanted(peer.head_height):
+                await snapshot.run()
+                self._snapshot = None
+            await self._catch_up(deliver)
 
     def _note(self, highest: Height) -> None:
         height = self._ledger.view.height
-        if self._progress is None:
-            self._log.info("catching up", height=height, target=highest)
+        now = trio.current_time()
+        if self._progress is None or now - self._said_at >= PROGRESS_S:
+            self._said_at = now
+            self._log.info("catching up", height=height, target=highest, peers=len(self._ahead()))
         starting = height if self._progress is None else self._progress.starting
         self._progress = SyncStatus(starting, height, highest)
 
@@ -103,34 +118,121 @@ class Sync:
             before = now
             await trio.sleep(SETTLE_S)
 
-    async def _fetch(self, peer: PeerInfo, deliver: Deliver) -> None:
-        first = Height(self._ledger.view.height + 1)
-        count = min(SYNC_BLOCKS_MAX, peer.head_height - first + 1)
+    # --- several peers at once --------------------------------------------------------------------
+
+    async def _catch_up(self, deliver: Deliver) -> None:
+        """Fetch and apply until no peer is ahead."""
+        async with trio.open_nursery() as nursery:
+            while (best := self.best_peer()) is not None:
+                self._note(best.head_height)
+                ready = self._batches.pop(self._ledger.view.height)
+                if ready is not None:
+                    await self._apply(*ready, deliver)
+                    self._wake()
+                    continue
+                self._start_fetchers(nursery)
+                changed = self._changed
+                with trio.move_on_after(RETRY_S):
+                    await changed.wait()
+            nursery.cancel_scope.cancel()
+        self._batches, self._fetching, self._resting = Batches(), set(), {}
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _start_fetchers(self, nursery: trio.Nursery) -> None:
+        for peer in self._ahead():
+            is_free = peer.peer not in self._fetching and not self._rests(peer.peer)
+            if is_free and len(self._fetching) < FETCHERS_MAX:
+                self._fetching.add(peer.peer)
+                nursery.start_soon(self._fetch_from, peer.peer)
+
+    async def _fetch_from(self, peer: str) -> None:
+        """Fetch batches from one peer until there is none for it, or it fails.
+
+        Others are woken by what came or failed, never by a peer that found nothing to do: it would
+        be started again at once, and so for ever.
+        """
+        try:
+            while await self._fetch_one(peer):
+                pass
+        except Unavailable as error:
+            self._log.info("sync interrupted", peer=peer, reason=error.message)
+            self._batches.give_up(peer)
+            self._resting[peer] = trio.current_time() + RETRY_S
+            self._wake()
+        except Invalid as error:
+            self._blame(peer, error)
+            self._wake()
+        finally:
+            self._fetching.discard(peer)
+
+    async def _fetch_one(self, peer: str) -> bool:
+        """Fetch the next batch for a peer; False when there is none."""
+        head = next((each.head_height for each in self._ahead() if each.peer == peer), 0)
+        if self._rests(peer):
+            return False
+        height, now = self._ledger.view.height, trio.current_time()
+        wanted = self._batches.take(peer, head, height, now)
+        if wanted is None:
+            return False
+        first, count = wanted
         answers = await self._network.request(
-            peer.peer, GET_BLOCKS, encode_get_blocks(first, count), timeout_s=REQUEST_TIMEOUT_S
+            peer, GET_BLOCKS, encode_get_blocks(first, count), timeout_s=REQUEST_TIMEOUT_S
         )
         if not answers:
             raise Unavailable(f"peer has no block {first}")
-        for raw in answers[:count]:
-            height = Height(self._ledger.view.height + 1)
-            block, certificate = await trio.to_thread.run_sync(self._open, raw)
-            if block.header.height < height:
-                continue
-            executed = await trio.to_thread.run_sync(
-                partial(self._verify, block, certificate, height)
-            )
-            await deliver(executed, certificate)
-        self._log.info("synced", height=self._ledger.view.height, peer=peer.peer)
+        blocks = await trio.to_thread.run_sync(_open, answers[:count], first)
+        self._batches.put(peer, first, blocks)
+        self._wake()
+        return True
 
-    @staticmethod
-    def _open(raw: bytes) -> tuple[Block, Certificate]:
-        block, certificate = decode_certified(raw)
-        return decode_block(block), decode_certificate(certificate)
+    def _rests(self, peer: str) -> bool:
+        """Return whether a peer that failed is not to be asked yet."""
+        return self._resting.get(peer, float("-inf")) > trio.current_time()
+
+    def _blame(self, peer: str, error: Invalid) -> None:
+        self._log.warning("bad block from peer", peer=peer, reason=error.message)
+        self._batches.distrust(peer)
+        self._resting[peer] = trio.current_time() + RETRY_S
+        self._network.penalise(peer, Offence.BAD_SIGNATURE)
+
+    async def _apply(self, peer: str, blocks: list[Certified], deliver: Deliver) -> None:
+        """Verify and deliver the blocks of a batch in order; what fails is its sender's fault."""
+        try:
+            for block, certificate in blocks:
+                height = Height(self._ledger.view.height + 1)
+                if block.header.height < height:
+                    continue
+                executed = await trio.to_thread.run_sync(
+                    partial(self._verify, block, certificate, height)
+                )
+                await deliver(executed, certificate)
+        except Invalid as error:
+            self._blame(peer, error)
 
     def _verify(self, block: Block, certificate: Certificate, height: Height) -> Executed:
         if block.header.height != height:
             raise InvalidBlock(f"asked for block {height}, got {block.header.height}")
-        if (certificate.height, certificate.block_hash) != (height, block.hash):
-            raise InvalidBlock(f"the certificate of block {height} is for another block")
         check_certificate(certificate, self._ledger.view.validators, self._chain_id)
         return self._ledger.executed(block.hash) or self._ledger.check(block, now=None)
+
+
+def _open(answers: list[bytes], first: Height) -> list[Certified]:
+    """Return decoded blocks that follow each other, with certificates that name them.
+
+    Raises Invalid. Proves no signature yet.
+    """
+    found: list[Certified] = []
+    for height, raw in enumerate(answers, first):
+        encoded, certified = decode_certified(raw)
+        block, certificate = decode_block(encoded), decode_certificate(certified)
+        if block.header.height != height:
+            raise InvalidBlock(f"asked for block {height}, got {block.header.height}")
+        if (certificate.height, certificate.block_hash) != (height, block.hash):
+            raise InvalidBlock(f"the certificate of block {height} is for another block")
+        if found and found[-1][0].hash != block.header.parent_hash:
+            raise InvalidBlock(f"block {height} does not follow the one before")
+        found.append((block, certificate))
+    return found

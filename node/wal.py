@@ -1,9 +1,12 @@
 """The write-ahead log on disk: segments of records, durable before anything is signed.
 
 `<data>/wal/<number>.log` holds framed records (consensus/wal.py). An append is written and
-fsynced before it returns. A height's checkpoint makes older records needless, so a segment above
-SEGMENT_BYTES_MAX is replaced: the new one is written under a temporary name, fsynced, renamed,
-and the directory fsynced before the old one goes.
+fsynced before it returns, but for a checkpoint alone: it says nothing that the block store does not
+say too, so the next vote's sync takes it along. A proposal shares its sync with its proposer's own
+prevote, so a height costs everybody two syncs here beside the block's own (docs/notes/0127). A
+height's checkpoint makes older records needless, so a segment above SEGMENT_BYTES_MAX is replaced:
+the new one is written under a temporary name, fsynced, renamed, and the directory fsynced before
+the old one goes.
 
 Opening writes what is needed into a new segment in the same way, and only then removes the older
 ones. So a torn tail goes, and what is replayed, and signed again, is durable even when it was
@@ -76,7 +79,7 @@ class Wal:
         self.records = (first,)
 
     def append(self, records: Sequence[Record]) -> None:
-        """Make `records` durable, in order.
+        """Make `records` durable, in order; checkpoints alone become so with the next append.
 
         Raises DoubleSignRefused before anything is written, WalFailed when the disk refuses.
         """
@@ -90,7 +93,8 @@ class Wal:
                     return
             data = b"".join(map(encode_record, records))
             _write_all(self._file, data)
-            os.fdatasync(self._file)
+            if not all(isinstance(record, Checkpoint) for record in records):
+                os.fdatasync(self._file)
             self._size += len(data)
         except OSError as error:
             raise WalFailed(f"write-ahead log {self._folder}: {error.strerror}") from error

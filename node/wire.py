@@ -7,9 +7,15 @@ All bodies are canonical RLP. Kinds are the frame types of `p2p`:
     tx          TRANSACTIONS       [raw, ...]
     sync        GET_BLOCKS         [first height, count]    -> one [block, certificate] a message
     sync        GET_TRANSACTIONS   [block hash, index, ...] -> one raw transaction a message
+    sync        GET_POINT          [height]                 -> a point, the state's root node
+    sync        GET_STEP           [height]                 -> a step of a light client
+    sync        GET_STATE          [height, unit, account hash, slot hash], the hashes behind which
+                                   to go on, or empty       -> a chunk of rows, 1 if there are more
+    sync        GET_CODES          [code hash, ...]         -> one contract's code a message
 
 The body of a proposal is [header, transaction hash, ...]: a peer takes the transactions from its
-pool and asks for those it lacks. Every decoder raises InvalidMessage and has a named bound.
+pool and asks for those it lacks. Points, steps, units and chunks are those of `node.snapshot`.
+Every decoder raises InvalidMessage and has a named bound.
 """
 
 from __future__ import annotations
@@ -26,6 +32,11 @@ from primitives.types import HASH_BYTES, Hash32, Height
 TRANSACTIONS: Final = 1
 GET_BLOCKS: Final = 1
 GET_TRANSACTIONS: Final = 2
+GET_POINT: Final = 3
+GET_STEP: Final = 4
+GET_STATE: Final = 5
+GET_CODES: Final = 6
+CODES_MAX: Final = 64
 
 BATCH_BYTES_MAX: Final = 60_000
 BATCH_TRANSACTIONS_MAX: Final = 4_096
@@ -117,3 +128,44 @@ def decode_get_transactions(raw: bytes) -> tuple[Hash32, list[int]]:
     if len(rows) > GET_TRANSACTIONS_MAX:
         raise InvalidMessage(f"more than {GET_TRANSACTIONS_MAX} indexes")
     return Hash32(as_bytes(block_hash, HASH_BYTES)), [as_uint(each, 32) for each in rows]
+
+
+def encode_get_height(height: int) -> bytes:
+    """Return a GET_POINT or GET_STEP body."""
+    return encode([uint(height)])
+
+
+def decode_get_height(raw: bytes) -> Height:
+    """Return the height of a GET_POINT or GET_STEP body; raises InvalidMessage."""
+    [height] = decode_list(raw, 1)
+    return Height(as_uint(height, 64))
+
+
+def encode_get_state(height: int, unit: int, account: bytes, slot: bytes) -> bytes:
+    """Return a GET_STATE body; the hashes are empty where there is nothing to go on behind."""
+    return encode([uint(height), uint(unit), account, slot])
+
+
+def decode_get_state(raw: bytes) -> tuple[Height, int, bytes, bytes]:
+    """Return (height, unit below 16, account hash or empty, slot hash or empty).
+
+    Raises InvalidMessage.
+    """
+    height, unit, account, slot = decode_list(raw, 4)
+    after = [as_bytes(account), as_bytes(slot)]
+    if any(len(each) not in (0, HASH_BYTES) for each in after) or (after[1] and not after[0]):
+        raise InvalidMessage("a place in the state is an account's hash and a slot's")
+    return Height(as_uint(height, 64)), as_uint(unit, 4), after[0], after[1]
+
+
+def encode_get_codes(hashes: Sequence[Hash32]) -> bytes:
+    """Return a GET_CODES body."""
+    return encode(list(hashes))
+
+
+def decode_get_codes(raw: bytes) -> list[Hash32]:
+    """Return the code hashes of a GET_CODES body; raises InvalidMessage."""
+    hashes = decode_list(raw)
+    if not 1 <= len(hashes) <= CODES_MAX:
+        raise InvalidMessage(f"a request is for 1 to {CODES_MAX} pieces of code")
+    return [Hash32(as_bytes(each, HASH_BYTES)) for each in hashes]

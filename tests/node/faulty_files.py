@@ -29,6 +29,16 @@ class Inode:
     durable: int = 0
     lost_from: int | None = None
 
+    def dirty(self, at: int, data: bytes) -> None:
+        """Note that pages are written: the next fsync takes them, clean as they may have been.
+
+        The same bytes written again leave durable what was durable.
+        """
+        if self.lost_from is not None and at <= self.lost_from:
+            self.durable, self.lost_from = min(self.durable, self.lost_from), None
+        if self.data[at : at + len(data)] != data:
+            self.durable = min(self.durable, at)
+
     def after_power_cut(self, random: Random) -> Inode:
         """Return what is left of it."""
         kept = random.choice(
@@ -84,6 +94,7 @@ class Disk:
 
     O_WRONLY, O_RDONLY, O_DIRECTORY = os.O_WRONLY, os.O_RDONLY, os.O_DIRECTORY
     O_CREAT, O_TRUNC, O_APPEND = os.O_CREAT, os.O_TRUNC, os.O_APPEND
+    O_RDWR, O_CLOEXEC = os.O_RDWR, os.O_CLOEXEC
 
     def __init__(self) -> None:
         self.root = Folder()
@@ -96,6 +107,11 @@ class Disk:
         """Lose what was not synced, and everything open."""
         self.root = self.root.after_power_cut(random)
         self._handles.clear()
+
+    def cut_power_of(self, name: str, random: Random) -> None:
+        """Lose what was not synced in one folder of the root: a machine among several."""
+        left = self.folder((name,)).after_power_cut(random)
+        self.root.names[name] = self.root.durable[name] = left
 
     def count(self) -> None:
         """Note one change of the disk; raises Killed when it is the last."""
@@ -118,7 +134,7 @@ class Disk:
         assert isinstance(found, Folder)
         return found
 
-    def open(self, path: FaultyPath, flags: int, *, mode: int = 0o777) -> int:
+    def open(self, path: FaultyPath, flags: int, mode: int = 0o777) -> int:
         """Open, and make when asked to, a file or a folder."""
         try:
             found = self.find(path.parts)
@@ -139,14 +155,38 @@ class Disk:
         """Append; a process that is killed here has written half."""
         inode = self._handles[handle]
         assert isinstance(inode, Inode)
+        return self._put(inode, bytes(data), len(inode.data))
+
+    def pwrite(self, handle: int, data: bytes, at: int) -> int:
+        """Write at a place; a process that is killed here has written half."""
+        inode = self._handles[handle]
+        assert isinstance(inode, Inode)
+        assert at <= len(inode.data)
+        return self._put(inode, bytes(data), at)
+
+    def _put(self, inode: Inode, data: bytes, at: int) -> int:
+        half = data[: len(data) // 2]
         if self.calls + 1 == self.kill_at:
-            inode.data += bytes(data)[: len(data) // 2]
+            inode.data[at : at + len(half)] = half
         self.count()
+        inode.dirty(at, data)
         if self.calls == self.fail_at:
-            inode.data += bytes(data)[: len(data) // 2]
+            inode.data[at : at + len(half)] = half
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        inode.data += data
+        inode.data[at : at + len(data)] = data
         return len(data)
+
+    def pread(self, handle: int, length: int, at: int) -> bytes:
+        """Return what can be read at a place."""
+        inode = self._handles[handle]
+        assert isinstance(inode, Inode)
+        return bytes(inode.data[at : at + length])
+
+    def fstat(self, handle: int) -> os.stat_result:
+        """Return the size of a file, and nothing else that is true."""
+        inode = self._handles[handle]
+        assert isinstance(inode, Inode)
+        return os.stat_result((0, 0, 0, 0, 0, 0, len(inode.data), 0, 0, 0))
 
     def fsync(self, handle: int) -> None:
         """Make a file's content, or a folder's names, durable."""
@@ -171,6 +211,8 @@ class Disk:
         assert isinstance(inode, Inode)
         del inode.data[length:]
         inode.durable = min(inode.durable, length)
+        if inode.lost_from is not None and length <= inode.lost_from:
+            inode.lost_from = None
 
     def close(self, handle: int) -> None:
         """Close; changes nothing on disk."""
@@ -233,8 +275,14 @@ class FaultyPath:
         names = list(self.disk.folder(self.parts).names)
         return iter([self / name for name in names if fnmatch(name, pattern)])
 
-    def unlink(self) -> None:
+    def with_name(self, name: str) -> FaultyPath:
+        """Return the path with another last part."""
+        return self.parent / name
+
+    def unlink(self, missing_ok: bool = False) -> None:
         """Remove the name."""
+        if missing_ok and not self.exists():
+            return
         self.disk.count()
         self.disk.folder(self.parts[:-1]).change(self.name, None, self.disk.find(self.parts))
 
@@ -242,6 +290,8 @@ class FaultyPath:
         """Rename within one folder, in one step."""
         self.disk.count()
         self.disk.folder(self.parts[:-1]).change(self.name, target.name, self.disk.find(self.parts))
+
+    replace = rename
 
     def read_bytes(self) -> bytes:
         """Return what can be read."""

@@ -17,6 +17,7 @@ from node.blockstore import (
     is_empty,
 )
 from node.cache import Cache
+from node.logindex import terms_of
 from primitives.block import decode_block, encode_block, encode_header
 from primitives.codec import encode
 from primitives.errors import BrokenInvariant, ConfigError, StoreCorrupt
@@ -150,6 +151,9 @@ def test_layout_on_disk_is_pinned() -> None:
     )
     assert keys[Column.RECEIPT] == [zero, one]
     assert keys[Column.CERTIFICATE] == [one]
+    terms = terms_of(following.receipts)
+    assert keys[Column.LOG] == sorted(term + one for term in terms)
+    assert store.get(Column.META, b"logs") == zero
     assert keys[Column.DIFF] == [one]
     names = split_diff(store.get(Column.DIFF, one) or b"")
     assert keys[Column.INDEX] == sorted(name + one for name in names)
@@ -157,6 +161,7 @@ def test_layout_on_disk_is_pinned() -> None:
     assert keys[Column.META] == [
         b"genesis",
         b"head",
+        b"logs",
         b"schema",
         b"set" + validator_set(1).hash,
         b"tail",

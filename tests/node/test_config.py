@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.config import SECTIONS, Setting, Settings, all_settings, load_settings, sample_toml
+from node.rpc.settings import Listener, RpcSettings
 from primitives.errors import ConfigError
 
 SETTINGS = {each.name: each for each in all_settings()}
@@ -61,6 +62,13 @@ def test_listeners_are_local_by_default(tmp_path: Path) -> None:
         ('[log]\nlevel = "loud"', "log.level: must be one of debug, info, warning, error"),
         ('[node]\nfee_recipient = "0x12"', "node.fee_recipient: is not in its form"),
         ('[keys]\npassword = "x"', "keys.password is secret: use QENEX_KEYS__PASSWORD"),
+        ('[rpc]\nroles = ["eth_*"]', "rpc.roles: must be a table of lists of texts"),
+        ('[rpc]\nroles = { reader = "eth_*" }', "rpc.roles: must be a table of lists of texts"),
+        ("[rpc]\nlisteners = [1]", "rpc.listeners: must be a list of tables"),
+        ("[[rpc.listeners]]\nprot = 1", "rpc.listeners[0]: unknown setting prot; the nearest is"),
+        ("[[rpc.listeners]]\nport = 70000", "rpc.listeners[0].port: must be 0 to 65535"),
+        ("[[rpc.listeners]]\njwt = 1", "rpc.listeners[0].jwt: must be a true or false"),
+        ('[rpc]\nmetrics = "here"', "rpc.metrics: is not in its form"),
         ("[rpc", "not TOML"),
         ("\udcff", "not TOML"),
     ],
@@ -160,3 +168,42 @@ def test_sample_keeps_values(port: int, origins: list[str]) -> None:
     text = sample_toml({"rpc.port": port, "rpc.origins": tuple(origins)})
     table = tomllib.loads(text)["rpc"]
     assert (table["port"], table["origins"]) == (port, origins)
+
+
+def test_listeners_and_roles(tmp_path: Path) -> None:
+    """Tables of [rpc] mean the same in the file, in the environment, as a flag and in the sample.
+
+    Kills: a table that the sample file prints as JSON.
+    """
+    listeners = (Listener(port=1, namespaces=("eth",), jwt=False), Listener(host="::1"))
+    roles = (("reader", ("eth_*", "net_version")), ("operator of all", ("*",)))
+    text = sample_toml({"rpc.listeners": listeners, "rpc.roles": roles})
+    tables = """[rpc.roles]
+reader = ["eth_*", "net_version"]
+"operator of all" = ["*"]
+[[rpc.listeners]]
+port = 1
+namespaces = ["eth"]
+jwt = false
+[[rpc.listeners]]
+host = "::1"
+"""
+    inline = {
+        "rpc.roles": '{ reader = ["eth_*", "net_version"], "operator of all" = ["*"] }',
+        "rpc.listeners": '[{ port = 1, namespaces = ["eth"], jwt = false }, { host = "::1" }]',
+    }
+    variables = {f"QENEX_{n.replace('.', '__').upper()}": each for n, each in inline.items()}
+    found = [load(tmp_path, text).rpc, load(tmp_path, tables).rpc]
+    (tmp_path / "config.toml").unlink()
+    found += [load(tmp_path, flags=inline).rpc, load(tmp_path, environment=variables).rpc]
+    for each in found:
+        assert (each.listeners, each.roles) == (listeners, roles)
+    with pytest.raises(ConfigError, match=r"--rpc\.roles: must be a table of lists of texts"):
+        load(tmp_path, flags={"rpc.roles": "} x"})
+
+
+def test_every_limit_of_json_rpc_is_a_setting() -> None:
+    """No field of the server's settings is out of reach but what the node itself fills in."""
+    fields = set(RpcSettings.__dataclass_fields__)
+    settable = {each.key for each in SETTINGS.values() if each.section == "rpc"}
+    assert fields - settable == {"client_version", "tip_min_wei"}

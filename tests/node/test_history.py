@@ -236,7 +236,7 @@ def test_first_state_in_several_batches(batches: int, monkeypatch: pytest.Monkey
     """
     whole, store = MemoryStore(), MortalStore()
     BlockStore.create(whole, genesis(7))
-    monkeypatch.setattr("node.blockstore.STATE_ROWS_PER_BATCH", 5)
+    monkeypatch.setattr("node.blockstore.ROWS_PER_BATCH", 5)
     store.batches_left = batches
     first = genesis()
     assert len(first.update.writes) // 5 == 15

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +16,7 @@ from eth_abi.abi import encode
 
 from consensus.algorithm import Settings
 from consensus.core import Consensus
+from consensus.events import Decide
 from consensus.messages import Kind, Proposal, Vote, decode_message
 from consensus.signing import verifier
 from consensus.wal import Intent, Kept, Record
@@ -31,13 +33,15 @@ from p2p.keys import NodeKey
 from p2p.network import Network
 from p2p.peers import Offence
 from primitives.crypto.keccak import keccak
-from primitives.errors import QenexError, WalFailed
+from primitives.errors import BrokenInvariant, QenexError, WalFailed
 from primitives.keyvalue import MemoryStore
 from primitives.params import NODE_REGISTRY
 from primitives.types import ZERO_ADDRESS, Address, Hash32, Height
 from tests.node.nodes import (
     GENESIS,
     VALIDATOR,
+    certificate,
+    extend,
     make_intake,
     make_ledger,
     make_permissions,
@@ -198,6 +202,24 @@ def test_blocks_are_in_the_log_before_what_names_them(tmp_path: Path) -> None:
     assert len(alone.parts.intake.pool) == 0
 
 
+def test_a_decision_that_sync_came_before_is_no_news(tmp_path: Path) -> None:
+    """Votes that decide a height after sync has committed it change nothing; others are fatal.
+
+    Planted bug that this kills: a node that stops because it does not find the decided block
+    among those that may follow the head; it is the head.
+    """
+    alone = make(tmp_path)
+    committed = certificate(extend(alone.ledger))
+
+    async def main() -> None:
+        await alone.runtime._decide(committed)
+        assert alone.ledger.view.height == 1
+        with pytest.raises(BrokenInvariant):
+            await alone.runtime._decide(replace(committed, block_hash=Hash32(bytes(31) + b"1")))
+
+    trio.run(main)
+
+
 def test_a_log_that_fails_stops_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the disk refuses, nothing is signed or sent, and the run ends with WalFailed."""
     alone = make(tmp_path)
@@ -250,3 +272,37 @@ def test_changed_permissions_reach_the_network(tmp_path: Path) -> None:
     rechecks = [act for act in alone.acts if act[0] in ("addresses", "recheck")]
     assert rechecks == [("addresses", {other: ("/ip4/192.0.2.7/tcp/30303",)}), ("recheck", None)]
     assert alone.parts.permissions.is_permitted(other)
+
+
+def test_decision_after_the_synced_block(tmp_path: Path) -> None:
+    """A decision of a block that sync has committed meanwhile is no news, of another one fatal.
+
+    Kills: looking for the block among those above the head (the node stopped under chaos).
+    """
+    alone = make(tmp_path)
+    executed = extend(alone.ledger)
+    proof = certificate(executed)
+    trio.run(alone.runtime._carry_out, [Decide(proof)])
+    assert alone.ledger.view.head_hash == executed.block.hash
+    other = replace(proof, block_hash=Hash32(b"\x01" * 32))
+    with pytest.raises(BrokenInvariant, match="another block was decided"):
+        trio.run(alone.runtime._carry_out, [Decide(other)])
+
+
+def test_syncs_of_a_height(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proposer syncs its log twice: for the proposal with the prevote, and for the precommit.
+
+    Kills: a sync for each checkpoint; one for the proposal alone. Those of four validators and of
+    their stores are counted in tests/sim/test_syncs.py.
+    """
+    alone = make(tmp_path)
+    syncs: list[int] = []
+    real = os.fdatasync
+
+    def count(handle: int) -> None:
+        syncs.append(alone.ledger.view.height)
+        real(handle)
+
+    monkeypatch.setattr("os.fdatasync", count)
+    run_until(alone, lambda: alone.ledger.view.height >= 5)
+    assert [syncs.count(height) for height in range(1, 5)] == [2, 2, 2, 2]

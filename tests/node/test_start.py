@@ -10,7 +10,7 @@ import pytest
 from genesis.document import load
 from genesis.writing import save
 from node.app import open_chain
-from node.blockstore import BlockStore, read_document
+from node.blockstore import BlockStore, is_empty, read_document
 from node.config import Settings, StateSection
 from node.ledger import Ledger
 from primitives.account import GenesisAccount
@@ -19,7 +19,9 @@ from primitives.keyvalue import Column, MemoryStore
 from primitives.types import Address, Wei
 from tests.node import nodes
 from tests.node.nodes import extend
+from vm.blocks import Executed
 from vm.pyevm.engine import PyEvmEngine
+from vm.state.first import WriteRows
 
 GENESIS = nodes.GENESIS
 
@@ -49,6 +51,25 @@ def test_first_state_is_computed_once(document: Path, monkeypatch: pytest.Monkey
     assert (again.has_alloc, dict(again.alloc), again.params) == (False, {}, GENESIS.params)
     monkeypatch.setattr("node.app.BlockExecutor", None)
     assert start(store, document).view().head_hash == first.head_hash
+
+
+def test_start_after_a_crash_in_the_first_state(document: Path) -> None:
+    """A first start that ended after some rows of the state leaves nothing to the next one.
+
+    Kills: a chain that is there before its state; rows of another document kept.
+    """
+    whole, store = MemoryStore(), MemoryStore()
+    start(whole, document)
+
+    def make(write: WriteRows) -> Executed:
+        write([(Column.ACCOUNT, b"left over", b"1"), (Column.TRIE, b"A", b"2")])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        BlockStore.begin(store, make)
+    assert is_empty(store)
+    start(store, document)
+    assert [list(store.scan(c)) for c in Column] == [list(whole.scan(c)) for c in Column]
 
 
 def test_other_document_is_read_whole(document: Path, tmp_path: Path) -> None:

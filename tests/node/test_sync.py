@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import cast
 
+import pytest
 import trio
 import trio.testing
 
@@ -22,6 +23,12 @@ from tests.node.nodes import GENESIS, extend, make_ledger, transfer
 from vm.blocks import Executed
 
 Tamper = Callable[[list[bytes]], list[bytes]]
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let two blocks be a batch, so that several peers have something to send."""
+    monkeypatch.setattr("node.batches.SYNC_BLOCKS_MAX", 2)
 
 
 @dataclass
