@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from eth_abi.abi import decode, encode
+from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 
 from contracts import artifact
@@ -25,6 +25,7 @@ from primitives.crypto.keyfile import load_key
 from primitives.crypto.secp256k1 import PrivateKey
 from primitives.errors import QenexError, UpstreamDown
 from primitives.types import Address
+from qenex.abi import call_data, selector, types_of
 from qenex.jsonrpc import JsonRpc
 
 RECEIPT_WAIT_S: Final = 60.0
@@ -47,16 +48,16 @@ class Registry:
     def read(self, function: str, *values: Any) -> tuple[Any, ...]:
         """Return the values of a view; raises Refused, UpstreamDown."""
         entry = self._entry(function)
-        call = {"to": _hex(self.address), "data": _hex(_data(entry, values))}
+        call = {"to": _hex(self.address), "data": _hex(call_data(self.contract, function, values))}
         raw = self._call("eth_call", call, "latest")
         try:
-            return decode(_types(entry["outputs"]), bytes.fromhex(str(raw)[2:]))
+            return decode(types_of(entry["outputs"]), bytes.fromhex(str(raw)[2:]))
         except (DecodingError, ValueError):
             raise UpstreamDown(f"{self.rpc.url}: no {self.contract} at this address") from None
 
     def vote(self, key: PrivateKey, function: str, *values: Any) -> Mapping[str, Any]:
         """Send a vote signed by `key` and return its receipt, once it is in a block."""
-        data = _data(self._entry(function), values)
+        data = call_data(self.contract, function, values)
         call = {"from": _hex(key.address), "to": _hex(self.address), "data": _hex(data)}
         gas = int(self._call("eth_estimateGas", call), 16) * 5 // 4
         raw = self._signed(key, data, gas)
@@ -74,7 +75,7 @@ class Registry:
     def has_event(self, receipt: Mapping[str, Any], *names: str) -> bool:
         """Return whether the receipt holds one of these events of the contract."""
         topics = {
-            _hex(_selector(each))
+            _hex(selector(each))
             for each in artifact(self.contract).abi
             if each["type"] == "event" and each["name"] in names
         }
@@ -106,8 +107,8 @@ class Registry:
         data = answer.get("data") if isinstance(answer, dict) else None
         if isinstance(data, str):
             for each in artifact(self.contract).abi:
-                if each["type"] == "error" and data.startswith(_hex(_selector(each)[:4])):
-                    values = decode(_types(each["inputs"]), bytes.fromhex(data[10:]))
+                if each["type"] == "error" and data.startswith(_hex(selector(each)[:4])):
+                    values = decode(types_of(each["inputs"]), bytes.fromhex(data[10:]))
                     return f"{self.contract} refuses: {each['name']} {_shown(values)}".rstrip()
         return error.message
 
@@ -136,25 +137,6 @@ def proposal_id(text: str) -> bytes:
 
 def _shown(values: Sequence[Any]) -> str:
     return " ".join(_hex(each) if isinstance(each, bytes) else str(each) for each in values)
-
-
-def _types(fields: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [_type(each) for each in fields]
-
-
-def _type(field: Mapping[str, Any]) -> str:
-    kind = str(field["type"])
-    if kind.startswith("tuple"):
-        return f"({','.join(_types(field['components']))}){kind.removeprefix('tuple')}"
-    return kind
-
-
-def _selector(entry: Mapping[str, Any]) -> bytes:
-    return keccak(f"{entry['name']}({','.join(_types(entry['inputs']))})".encode())
-
-
-def _data(entry: Mapping[str, Any], values: Sequence[Any]) -> bytes:
-    return _selector(entry)[:4] + encode(_types(entry["inputs"]), list(values))
 
 
 def _hex(raw: bytes) -> str:

@@ -7,6 +7,7 @@ set up wrongly, 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -23,15 +24,28 @@ EXIT_STOPPED: Final = 130
 
 _COMMANDS: Final = {
     "localnet": "Start a whole network on this machine (begin here).",
+    "dev": "Run a chain for development and test suites.",
     "init": "Make the data folder of a node.",
     "node": "Run one node.",
+    "import": "Import a public Ethereum chain, to serve it.",
     "keys": "Make and show keys.",
     "genesis": "Write the document that a network begins with.",
     "status": "Show what a running node does.",
     "validator": "See the validators and vote on changes of their set.",
     "peers": "See who may connect, and vote on it.",
+    "token": "See, wrap and send QXC tokens.",
+    "stake": "Stake QXC, see what it earns, leave.",
+    "gov": "Propose changes, vote, and carry them out.",
+    "amm": "Swap tokens, and give liquidity.",
+    "lend": "Lend, borrow, liquidate.",
+    "farm": "Stake in farms, or open one.",
     "db": "Look after a node's database.",
+    "snapshot": "Carry the state of a long chain to a new node.",
 }
+
+
+_MODULES: Final = {"import": "import_chain"}
+"""Modules whose command is a word of Python."""
 
 
 class LazyGroup(click.Group):
@@ -45,7 +59,12 @@ class LazyGroup(click.Group):
         """Return the subcommand, or None when there is no such one."""
         if cmd_name not in _COMMANDS:
             return None
-        module = importlib.import_module(f"qenex.commands.{cmd_name}")
+        # What modules make stays for ever: looking for garbage among it takes a tenth of a start,
+        # and later a pause of the node's loop at each full collection.
+        gc.disable()
+        module = importlib.import_module(f"qenex.commands.{_MODULES.get(cmd_name, cmd_name)}")
+        gc.freeze()
+        gc.enable()
         command: click.Command = module.command
         return command
 

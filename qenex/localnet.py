@@ -21,7 +21,7 @@ from typing import Final
 
 from genesis.fields import Field, parse_json
 from genesis.nodes import NodeEntry, Role
-from genesis.profiles import localnet
+from genesis.profiles import TEST_KEYS, localnet
 from genesis.writing import save
 from node.config import Value, sample_toml
 from node.folder import DataFolder
@@ -31,6 +31,7 @@ from primitives.errors import ConfigError
 from primitives.params import VALIDATORS_MAX
 from primitives.types import ChainId
 from qenex.commands.keys import new_keys
+from qenex.predeploys import quick, standard
 
 RPC_PORT: Final = 8545
 P2P_PORT: Final = 30303
@@ -107,7 +108,8 @@ def create(
     for folder, port in zip(made.folders, made.p2p_ports, strict=True):
         address, peer_id = new_keys(folder, PASSWORD, light=True)
         entries.append(NodeEntry(peer_id, (f"/ip4/{HOST}/tcp/{port}",), address, Role.VALIDATOR))
-    document = localnet(entries, timestamp=int(time.time()), chain_id=chain_id)
+    contracts = standard(quick(next(iter(TEST_KEYS))), chain_id)
+    document = localnet(entries, timestamp=int(time.time()), chain_id=chain_id, contracts=contracts)
     for folder in made.folders:
         save(document, folder.genesis)
         write_secret(folder.path / "password", PASSWORD)

@@ -24,6 +24,8 @@ _METAVARS: Final = {
     "text": "TEXT",
     "true or false": "BOOL",
     "list of texts": "A,B,...",
+    "table of lists of texts": "TOML",
+    "list of tables": "TOML",
 }
 
 
@@ -41,7 +43,7 @@ def _with_settings(function: Callable[..., int]) -> Callable[..., int]:
 
 def _help(setting: Setting) -> str:
     default = setting.default
-    shown = ",".join(default) if isinstance(default, tuple) else str(default)
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
     return f"{setting.help}  [default: {shown}]" if shown else setting.help
 
 
@@ -57,9 +59,17 @@ def _help(setting: Setting) -> str:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Configuration file instead of the folder's config.toml.",
 )
+@click.option("--read-only", is_flag=True, help="Serve a chain that `qenex import` made.")
 @click.option("--stop-with", type=int, hidden=True)
 @_with_settings
-def command(data_dir: Path, config: Path | None, stop_with: int | None, **texts: str | None) -> int:
+def command(
+    *,
+    data_dir: Path,
+    config: Path | None,
+    read_only: bool,
+    stop_with: int | None,
+    **texts: str | None,
+) -> int:
     """Run one node in the foreground; SIGTERM or Ctrl-C stops it cleanly.
 
     Each setting below is also a key of config.toml (section.key) and an environment variable
@@ -68,12 +78,15 @@ def command(data_dir: Path, config: Path | None, stop_with: int | None, **texts:
     \b
     Examples:
       qenex node --data-dir mynode
+      qenex node --data-dir chain --read-only
       qenex node --data-dir mynode --rpc.port 9545 --log.format json
       QENEX_KEYS__PASSWORD_FILE=pw.txt qenex node --data-dir mynode
     """
     if stop_with is not None:
         _stop_with(stop_with)
     flags = {name.replace("__", "."): text for name, text in texts.items() if text is not None}
+    if read_only:
+        flags["node.read_only"] = "true"
     settings = load_settings(data_dir, environment=os.environ, flags=flags, file=config)
     DataFolder(data_dir).check()
     return run(settings)

@@ -13,7 +13,10 @@ from node.folder import DataFolder
 from p2p.keys import generate_node_key, load_node_key
 from qenex.cli import main
 
-COMMANDS = ["localnet", "init", "node", "keys", "genesis", "status", "validator", "peers", "db"]
+COMMANDS = [
+    *("localnet", "init", "node", "keys", "genesis", "status", "validator", "peers", "token"),
+    *("stake", "gov", "db"),
+]
 
 
 @pytest.fixture
@@ -53,6 +56,10 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         ["peers"],
         ["peers", "propose"],
         ["peers", "approve"],
+        *(["token", each] for each in ("info", "balance", "wrap", "unwrap", "send")),
+        *(["stake", each] for each in ("info", "add", "exit", "claim")),
+        *(["gov", each] for each in ("list", "show", "vote", "queue", "execute")),
+        *(["gov", "propose", each] for each in ("parameters", "payment", "exempt", "validator")),
         ["db", "check"],
         ["db", "prune"],
     ],
