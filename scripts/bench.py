@@ -1,12 +1,14 @@
-"""Measure on this machine: `python -m scripts.bench network|engine|state [--json]`.
+"""Measure on this machine: `python -m scripts.bench network|engine|state|start|rpc|sends`.
 
-`engine` is `scripts.bench_engine`, `state` is `scripts.bench_state`. `network` starts a local
-network in an empty folder, measures three things and stops it:
+`engine` is `scripts.bench_engine`, and so on; each takes `--json`. `network` starts a local network
+in an empty folder, measures these things and stops it:
 
 - latency: a transfer is sent to an idle network, and the clock stops when its receipt is there;
   the pause before each send is drawn anew, so that sends meet every point of the block period;
 - throughput: transfers signed beforehand are sent from many accounts, in batches, to all nodes
   at once, with a bound on how many are under way; what stands in blocks is counted per second;
+- decision: from the first sight of a proposal to the decided block, as every node logs it;
+- processor: seconds that all nodes together used during the load, by block and by transfer;
 - memory: the resident sets of all node processes together, after the load.
 
 The sender runs on the same machine, so its work takes from the nodes' share of the cores.
@@ -18,6 +20,7 @@ import json
 import os
 import platform
 import random
+import re
 import shutil
 import signal
 import socket
@@ -35,7 +38,7 @@ import psutil
 
 from genesis.profiles import TEST_KEYS
 from primitives.crypto.secp256k1 import PrivateKey
-from scripts import bench_engine, bench_state
+from scripts import bench_engine, bench_rpc, bench_sends, bench_start, bench_state
 from scripts.load import (
     Flow,
     LoadError,
@@ -53,6 +56,7 @@ START_S_MAX = 120
 STOP_S_MAX = 30
 RECEIPT_S_MAX = 30
 POLL_S = 0.005
+DECIDED = re.compile(r'"?decided_in_ms"?[=:] ?([0-9.]+)')
 FUNDS_WEI = 50 * 10**18
 
 
@@ -64,6 +68,18 @@ class Running:
     chain_id: int
     process: subprocess.Popen[bytes]
     start_s: float
+    folder: Path
+
+    def processor_s(self) -> float:
+        """Return the processor time that all nodes together have used, user and system."""
+        nodes = psutil.Process(self.process.pid).children(recursive=True)
+        times = [node.cpu_times() for node in nodes]
+        return float(sum(each.user + each.system for each in times))
+
+    def decisions_ms(self) -> list[float]:
+        """Return how long each decision took on each node, from their logs."""
+        texts = [log.read_text(errors="replace") for log in self.folder.rglob("*.log")]
+        return [float(each) for text in texts for each in DECIDED.findall(text)]
 
     def memory_mb(self) -> float:
         """Return the resident memory of all nodes together, in megabytes."""
@@ -104,7 +120,7 @@ def network(validators: int) -> Iterator[Running]:
         try:
             urls = [f"http://127.0.0.1:{port + each}" for each in range(validators)]
             chain_id = wait_for_block(process, urls, folder / "localnet.log")
-            yield Running(urls, chain_id, process, time.monotonic() - started)
+            yield Running(urls, chain_id, process, time.monotonic() - started, folder)
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -246,6 +262,7 @@ def measure_throughput(running: Running, options: argparse.Namespace) -> dict[st
     ]
     flow = Flow(options.in_flight)
     head = int(Node(running.urls[0]).call("eth_blockNumber"), 16)
+    used_before, began = running.processor_s(), time.monotonic()
     senders = [
         threading.Thread(target=send_all, args=(flow, url, part), daemon=True)
         for url, part in zip(running.urls, work, strict=True)
@@ -260,8 +277,12 @@ def measure_throughput(running: Running, options: argparse.Namespace) -> dict[st
             sender.join(timeout=STOP_S_MAX)
     if flow.failures:
         raise LoadError(flow.failures[0])
+    used_s, lasted_s = running.processor_s() - used_before, time.monotonic() - began
     rate, count, seconds = rate_of(seen)
     return {
+        "blocks_per_second": round(len(seen) / lasted_s, 2),
+        "cpu_ms_per_block": round(1_000 * used_s / max(1, len(seen)), 1),
+        "cpu_ms_per_transfer": round(1_000 * used_s / max(1, flow.included), 3),
         "transfers_per_second": round(rate, 1),
         "transfers": count,
         "seconds": round(seconds, 2),
@@ -288,6 +309,12 @@ def bench_network(options: argparse.Namespace) -> dict[str, Any]:
             result["latency"] = measure_latency(running, *arguments)
         if options.seconds:
             result["throughput"] = measure_throughput(running, options)
+        if decisions := running.decisions_ms():
+            result["decision"] = {
+                "decisions": len(decisions),
+                "p50_ms": round(nearest_rank(decisions, 50), 1),
+                "p99_ms": round(nearest_rank(decisions, 99), 1),
+            }
         result["memory_mb"] = round(running.memory_mb(), 1)
     return result
 
@@ -306,13 +333,22 @@ def report(result: dict[str, Any]) -> Iterator[str]:
             f"throughput  {found['transfers_per_second']} transfers/s sustained "
             f"({found['transfers']} in {found['seconds']} s, {found['blocks']} blocks)"
         )
+        yield (
+            f"blocks      {found['blocks_per_second']} a second under load; processor of all nodes "
+            f"{found['cpu_ms_per_block']} ms a block, {found['cpu_ms_per_transfer']} ms a transfer"
+        )
+    if found := result.get("decision"):
+        yield (
+            f"decision    p50 {found['p50_ms']} ms, p99 {found['p99_ms']} ms from proposal to "
+            f"decision, {found['decisions']} on all nodes"
+        )
     yield f"memory      {result['memory_mb']} MB for all nodes"
 
 
 def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="network|engine|state")
+    commands = parser.add_subparsers(required=True, metavar="network|engine|state|start|rpc|sends")
     command = commands.add_parser("network", help="latency, throughput and memory of a localnet")
     command.add_argument("--validators", type=int, default=4)
     command.add_argument("--sends", type=int, default=200, help="latency sends; 0 leaves it out")
@@ -330,6 +366,12 @@ def main() -> None:
     bench_state.add_options(state)
     state.add_argument("--json", action="store_true", help="print the figures as JSON")
     state.set_defaults(run=bench_state.bench_state, report=bench_state.report)
+    bench_rpc.add_command(commands, lambda: free_ports(1), say)
+    bench_sends.add_command(commands, network, fund, say)
+    start = commands.add_parser("start", help="processor time until a node answers")
+    bench_start.add_options(start)
+    start.add_argument("--json", action="store_true", help="print the figures as JSON")
+    start.set_defaults(run=bench_start.bench_start, report=bench_start.report)
     options = parser.parse_args()
     try:
         result = options.run(options)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("primitives", "contracts", "vm", "consensus", "p2p", "genesis", "node", "services")
-TYPED = (*ROOMS, "qenex", "scripts", "tests", "docs/examples")
+TYPED = (*ROOMS, "qenex", "qenex_core.py", "qenex_defi.py", "scripts", "tests", "docs/examples")
 
 
 class Step(NamedTuple):

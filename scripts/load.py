@@ -53,6 +53,10 @@ class Node:
                     raise LoadError(f"{self.url} does not answer: {error!r}") from error
         raise LoadError("unreachable")
 
+    def close(self) -> None:
+        """Close the connection."""
+        self._http.close()
+
     def call(self, method: str, *params: Any) -> Any:
         """Return the result of one method; raises LoadError with the node's words."""
         answer = self.post(request(method, params))

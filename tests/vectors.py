@@ -38,4 +38,4 @@ def from_hex(text: str) -> bytes:
 def _missing(reason: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"public test vectors: {reason}")
-    pytest.skip(f"public test vectors: {reason}")
+    pytest.skip(f"public test vectors: {reason}", allow_module_level=True)

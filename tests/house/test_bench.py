@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from primitives.transaction import decode_transaction
 from primitives.types import ChainId
-from scripts import bench, load
+from scripts import bench, bench_client, bench_rpc, load
 from scripts.tidy import ROOT
 
 
@@ -138,3 +138,53 @@ def test_network_is_measured() -> None:
     assert found["throughput"]["transfers_per_second"] > 0
     assert found["throughput"]["transfers"] <= 20 * 50
     assert found["memory_mb"] > 10
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 64, 10_000])
+def test_answers_are_cut_wherever_the_packets_end(size: int) -> None:
+    """Answers with a length and in chunks are counted once each, in packets of any size."""
+    long = b'{"id":1,"jsonrpc":"2.0","result":"' + b"x" * 500 + b'"}'
+    plain = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(long), long)
+    chunked = b"HTTP/1.1 200 \r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (
+        len(long),
+        long,
+    )
+    for data, count in ((plain * 3, 3), (chunked, 1), (bench_client.STUB * 5, 5)):
+        frames = bench_client.Frames()
+        packets = [data[at : at + size] for at in range(0, len(data), size)]
+        assert sum(map(frames.feed, packets)) == count
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 503 Busy\r\ncontent-length: 2\r\n\r\n{}",
+        b'HTTP/1.1 200 OK\r\ncontent-length: 25\r\n\r\n{"error":{"code":-32000}}\n',
+        b'HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{"result":null}',
+    ],
+)
+def test_an_answer_without_a_result_ends_the_measurement(answer: bytes) -> None:
+    """A rate never counts refusals, errors or nulls."""
+    with pytest.raises(load.LoadError):
+        bench_client.Frames().feed(answer)
+
+
+def test_ratios_say_how_much_better_ours_is() -> None:
+    """More answers a second and less time to a receipt are both above 1; `report` shows both."""
+    ours = {"blockNumber": {"per_second": 50.0, "node_us": 2.0}, "receipt_p50_ms": 4.0}
+    other = {"blockNumber": {"per_second": 100.0, "node_us": 1.0}, "receipt_p50_ms": 8.0}
+    assert bench_rpc.ratio(ours, other, "blockNumber") == 0.5
+    assert bench_rpc.ratio(ours, other, "receipt_p50_ms") == 2.0
+    result = {
+        "cores": 2,
+        "python": "3",
+        "load": [],
+        "connections": 8,
+        "client_ceiling": 1,
+        "nodes": {"ours": ours, "anvil": other},
+        "left_out": {"ganache": "it did not start:\nand more"},
+    }
+    lines = list(bench_rpc.report(result))
+    assert "(0.50x)" in lines[2]
+    assert "(2.00x)" in lines[3]
+    assert lines[-1] == "left out: ganache: it did not start:"

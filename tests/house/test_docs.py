@@ -43,7 +43,7 @@ def test_named_files_exist(name: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["localnet", "init", "node", "keys", "genesis", "status", "validator", "peers", "db"],
+    ["localnet", "dev", "init", "node", "keys", "genesis", "status", "validator", "peers", "db"],
 )
 def test_readme_names_every_command(command: str) -> None:
     """Each subcommand exists as a module and the README or the change notes name it."""

@@ -25,6 +25,7 @@ FILES = (
     *("vm/__init__.py", "vm/engine.py", "vm/pyevm/__init__.py", "vm/pyevm/engine.py"),
     *("p2p/__init__.py", "p2p/host.py", "p2p/security.py", "p2p/network.py"),
     *("genesis/__init__.py", "node/__init__.py", "node/store.py", "node/runtime.py"),
+    *("node/app.py", "node/dev/__init__.py"),
     *("node/rpc/__init__.py", "node/rpc/server.py", "services/__init__.py"),
     *("qenex/__init__.py", "tests/__init__.py", "scripts/__init__.py"),
 )
@@ -63,6 +64,7 @@ def plants() -> list[Plant]:
         Plant("consensus/core.py", f"import {module}", "consensus-is-pure")
         for module in pure["forbidden_modules"]
     ]
+    found.append(Plant("node/rpc/server.py", "import node.dev", "dev-wall"))
     found += [
         Plant("services/__init__.py", f"import {room}", "services-speak-rpc")
         for room in ("vm", "consensus", "p2p", "genesis", "node", "qenex")

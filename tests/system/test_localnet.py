@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.running import run_client
-from tests.system.cluster import ROOT, environment, free_ports, rpc, wait_until
+from tests.system.cluster import ROOT, RpcError, environment, free_ports, rpc, wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -72,6 +72,15 @@ def test_banner_shows_what_a_developer_needs(network: Running) -> None:
     assert text.count("10,000 QXC") == 10
     assert "test test test test test test test test test test test junk" in text
     assert "WARNING" in text
+
+
+def test_no_developer_method_is_there(network: Running) -> None:
+    """What can change a chain by hand is method not found on a network, on every node."""
+    for url in network.urls:
+        for method in ("evm_snapshot", "hardhat_setBalance", "anvil_mine", "eth_sendTransaction"):
+            with pytest.raises(RpcError, match="-32601"):
+                rpc(url, method)
+        assert rpc(url, "eth_accounts") == []
 
 
 def test_example_deploys_and_all_nodes_agree(network: Running) -> None:
