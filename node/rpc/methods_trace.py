@@ -80,7 +80,10 @@ def trace_call(
 
 @TABLE.method("debug_traceBlock", lane=Lane.CALL)
 def trace_block(request: Request, raw: Data, options: TraceOptions = DEFAULT) -> object:
-    """Return the traces of a block given as RLP; its parent must be in the chain."""
+    """Return the traces of a block given as RLP; its parent must be in the chain.
+
+    Its transactions run once untraced before, because a tracer does not check them.
+    """
     try:
         block = decode_public_block(raw)
     except Invalid as error:
@@ -88,6 +91,13 @@ def trace_block(request: Request, raw: Data, options: TraceOptions = DEFAULT) ->
     parent = request.view.height_of(block.header.parent_hash)
     if parent is None or parent + 1 != block.header.height:
         raise server_error(f"parent {to_hex(block.header.parent_hash)} not found")
+    request.backend.api.engine().execute(
+        request.view.state_at(parent),
+        request.rules.context(block.header, request.view.block_hash),
+        block.transactions,
+        skip_invalid=False,
+        stop=request.is_late,
+    )
     return _shown(block, request, options)
 
 

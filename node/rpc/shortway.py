@@ -10,6 +10,7 @@ upgrade), uvicorn and `HttpHandler` answer as always.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, Final
 
 import httptools
@@ -108,9 +109,9 @@ class ShortWay(HttpToolsProtocol):
 
     heads: Heads
 
+    @abstractmethod
     def answer_now(self, body: bytes) -> bytes | None:
         """Return the response to a body, None when only the long way may answer it."""
-        raise NotImplementedError
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)

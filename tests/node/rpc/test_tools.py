@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+import rlp  # type: ignore[import-untyped]  # the package has no annotations
 
 from primitives.block import decode_block
 from primitives.ethereum import decode_public_block
@@ -189,6 +190,9 @@ def test_raw_encodings_decode_to_the_same(rpc: Rpc) -> None:
     traced = rpc.call("debug_traceBlock", rpc.call("debug_getRawBlock", "0x1b"))
     assert traced == rpc.call("debug_traceBlockByNumber", "0x1b")
     assert rpc.error("debug_traceBlock", "0xc0")[0] == -32000
+    items = rlp.decode(bytes.fromhex(rpc.call("debug_getRawBlock", "0x1b")[2:]))
+    items[1] = [*items[1], *items[1]]  # each again: its nonce is used
+    assert rpc.error("debug_traceBlock", to_hex(rlp.encode(items)))[1].startswith("nonce too low")
 
 
 def test_ranges_list_every_slot_and_account_once(rpc: Rpc) -> None:
