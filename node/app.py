@@ -57,6 +57,7 @@ from p2p.network import Network, NetworkConfig
 from p2p.status import Role, Status
 from primitives.errors import ConfigError, Fatal, QenexError
 from primitives.keyvalue import KeyValue, Write
+from primitives.meter import METER, Stage
 from primitives.types import ZERO_ADDRESS, Address, Hash32, Height, Wei
 from vm.blocks import BlockExecutor, Executed
 from vm.engine import Engine
@@ -125,7 +126,8 @@ def run(settings: Settings) -> int:
         try:
             with ExitStack() as stack:
                 node = _open(settings, stack)
-                trio.run(_main, settings, node, instruments=[node.runtime.watchdog])
+                with METER.thread(Stage.P2P):
+                    trio.run(_main, settings, node, instruments=[node.runtime.watchdog])
         except BaseExceptionGroup as group:
             if group.subgroup(QenexError) is None and group.subgroup(SnapshotReady) is not None:
                 get_log("node").info("opening the folder anew with the snapshot")

@@ -25,6 +25,7 @@ from node.wire import TRANSACTIONS, encode_batches
 from p2p.events import Stream
 from p2p.network import Network
 from primitives.errors import InvalidTransaction, QenexError, Rejected, Unavailable
+from primitives.meter import Stage, metered
 from primitives.transaction import Transaction, decode_transactions
 from primitives.types import Hash32
 from vm.fees import base_fee
@@ -71,6 +72,7 @@ class Intake:
             raise outcome
         return outcome
 
+    @metered(Stage.POOL)
     def submit_many(self, raws: Sequence[bytes]) -> list[Hash32 | QenexError]:
         """Pool transactions in order and journal them together; see `submit`.
 
@@ -105,6 +107,7 @@ class Intake:
             self._tell(taken, [each.raw for each in taken] if forward else [])
         return malformed
 
+    @metered(Stage.POOL)
     def _add_all(self, raws: list[bytes]) -> tuple[list[Transaction], int]:
         taken: list[Transaction] = []
         malformed = 0
@@ -150,6 +153,7 @@ class Intake:
         """Return what a newly connected peer should hear of, as TRANSACTIONS bodies."""
         return encode_batches([each.raw for each in islice(self.pool.transactions(), RESEND_MAX)])
 
+    @metered(Stage.POOL)
     def candidates(self) -> list[Transaction]:
         """Return the best executable transactions for the next block, in order, bounded."""
         view, params = self._ledger.view, self._ledger.params
@@ -167,10 +171,12 @@ class Intake:
         """Return whether a transaction waits that a block could take."""
         return self.pool.stats().pending > 0
 
+    @metered(Stage.POOL)
     def committed(self, transactions: Iterable[Transaction]) -> None:
         """Drop from the pool what a block included or made impossible."""
         self.pool.on_committed(transactions, self._ledger.view.state)
 
+    @metered(Stage.POOL)
     def tidy(self) -> None:
         """Drop expired transactions; compact the journal when most of it is history."""
         self.pool.expire()
@@ -221,6 +227,7 @@ class GroupCommit:
         if ticket.error is not None:
             raise ticket.error
 
+    @metered(Stage.JOURNAL)
     def compact(self, needed: Callable[[], set[bytes]]) -> None:
         """Rewrite the journal with what is `needed`; raises OSError and keeps the old one.
 
@@ -230,6 +237,7 @@ class GroupCommit:
         with self._write_lock:
             self._journal.compact(needed().__contains__)
 
+    @metered(Stage.JOURNAL)
     def _write(self) -> None:
         with self._queue_lock:
             batch, self._waiting = self._waiting, []

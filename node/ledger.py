@@ -21,6 +21,7 @@ from primitives.errors import (
     StateRootDiffers,
     ensure,
 )
+from primitives.meter import Stage, metered
 from primitives.params import ChainParams
 from primitives.transaction import Transaction
 from primitives.types import Address, Hash32
@@ -50,6 +51,7 @@ class Ledger:
         """The committed chain as of now; immutable, safe from any thread."""
         return self._view
 
+    @metered(Stage.BUILD)
     def build(
         self,
         candidates: Iterable[Transaction],
@@ -75,6 +77,7 @@ class Ledger:
         )
         return executed, [each for each, error in rejected if not isinstance(error, MAY_FIT_LATER)]
 
+    @metered(Stage.CHECK)
     def check(self, block: Block, now: int | None) -> Executed:
         """Execute a proposed or decided block on the head; raises Invalid. Runs in a worker.
 
@@ -116,6 +119,7 @@ class Ledger:
             return None
         return self._executed.get(block_hash) or self.check(block, now=None)
 
+    @metered(Stage.STORE)
     def commit(self, executed: Executed, certificate: bytes) -> ChainView:
         """Make a decided block the durable head and return the new view.
 

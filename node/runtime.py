@@ -76,6 +76,7 @@ from p2p.peers import Offence
 from p2p.status import Role
 from primitives.codec import encode
 from primitives.errors import InvalidMessage, Unavailable, ensure
+from primitives.meter import Stage, metered
 from primitives.types import Address, Hash32, Height
 from vm.blocks import Executed
 
@@ -199,6 +200,7 @@ class Runtime:
                 effects += self._step(event)
         await self._carry_out(effects)
 
+    @metered(Stage.CONSENSUS)
     def _step(self, event: Input) -> list[Effect]:
         if isinstance(event, ProposalReceived):
             self._note_proposal(event.proposal)
@@ -264,6 +266,7 @@ class Runtime:
             complete.append(record)
         return complete
 
+    @metered(Stage.CONSENSUS)
     def _sign(self, message: Message) -> None:
         signer = self._parts.signer
         if signer is None:

@@ -23,6 +23,7 @@ from typing import Final
 
 from consensus.wal import Checkpoint, Record, SignGuard, encode_record, needed, read_records
 from primitives.errors import StoreCorrupt, WalFailed, ensure
+from primitives.meter import Stage, metered
 from primitives.types import ChainId, Height
 
 SEGMENT_BYTES_MAX: Final = 4_000_000
@@ -78,6 +79,7 @@ class Wal:
         self.append([first])
         self.records = (first,)
 
+    @metered(Stage.LOG)
     def append(self, records: Sequence[Record]) -> None:
         """Make `records` durable, in order; checkpoints alone become so with the next append.
 

@@ -37,6 +37,7 @@ from primitives.errors import (
     OversizedTransaction,
     UnsupportedType,
 )
+from primitives.meter import Stage, metered
 from primitives.params import TRANSACTION_BYTES_MAX
 from primitives.types import (
     ADDRESS_BYTES,
@@ -164,6 +165,7 @@ def decode_transaction(raw: bytes, form: Form = OURS) -> Transaction:
     return Transaction(*content, sender, keccak(raw), raw, *blobs)
 
 
+@metered(Stage.DECODE)
 def decode_transactions(
     raws: Sequence[bytes], form: Form = OURS
 ) -> list[Transaction | InvalidTransaction]:

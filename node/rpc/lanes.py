@@ -12,6 +12,7 @@ from typing import Final, Protocol, TypeVar
 
 from node.rpc.errors import LIMIT_EXCEEDED, SERVER_ERROR, TIMED_OUT, RpcError
 from node.rpc.settings import RpcSettings
+from primitives.meter import METER, Stage
 
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class Lanes:
         now = time.monotonic()
         request.call_deadline = min(request.deadline, now + self._settings.call_timeout_s)
         self._waiting[lane] += 1
-        future = self._pools[lane].submit(function)
+        future = self._pools[lane].submit(METER.run, Stage.RPC, function)
 
         def finished(_done: Future[T]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile

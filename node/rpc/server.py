@@ -44,7 +44,9 @@ from node.rpc.settings import Listener, RpcSettings
 from node.rpc.shortway import Heads, ShortWay
 from node.rpc.websocket import WebSocketHandler
 from node.setting import PORT_MAX
+from node.stages import stage_families
 from primitives.errors import ConfigError, Fatal, UpstreamDown, ensure
+from primitives.meter import METER, Stage, metered
 
 START_TIMEOUT_S: Final = 10.0
 STOP_TIMEOUT_S: Final = 10.0
@@ -276,7 +278,7 @@ class _Application:
         self._backend = Backend(
             api, settings, self._hub, self._filters, self._lanes, Counts(), stop
         )
-        self._meters = (*meters, process_families)
+        self._meters = (*meters, process_families, stage_families)
         dispatcher = Dispatcher(methods, self._backend)
         self.doors = _Doors(settings, self._backend.counts)
         self.state = {
@@ -306,6 +308,7 @@ class _Application:
         counts.append(gauge("qenex_rpc_filters", "Polling filters.", len(self._filters)))
         return await asyncio.to_thread(self._page, counts)
 
+    @metered(Stage.RPC)
     def _page(self, counts: list[Family]) -> bytes:
         return render([*counts, *chain.from_iterable(each() for each in self._meters)])
 
@@ -426,7 +429,10 @@ class RpcServer:
 
     @staticmethod
     def _run(server: _Uvicorn, listeners: list[tuple[Place, socket.socket]]) -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with (
+            METER.thread(Stage.RPC),
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
             runner.run(server.serve(sockets=[each for _, each in listeners]))
 
     def stop(self) -> None:

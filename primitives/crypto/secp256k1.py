@@ -21,6 +21,7 @@ from coincurve.context import GLOBAL_CONTEXT
 
 from primitives.crypto.keccak import keccak
 from primitives.errors import BadSignature, ConfigError, ensure
+from primitives.meter import Stage, metered
 from primitives.types import ADDRESS_BYTES, HASH_BYTES, Address
 
 ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -144,6 +145,7 @@ def recover_many(
         return [each for part in parts for each in part]
 
 
+@metered(Stage.DECODE)
 def _recover_each(pairs: Sequence[tuple[bytes, bytes]], high_s: bool) -> list[Address | None]:
     find = _Recovery().address
     senders: list[Address | None] = []

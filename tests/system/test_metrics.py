@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from primitives.meter import Stage
 from tests.node.rpc.test_metrics import parsed
 from tests.system.cluster import ROOT, Cluster, rpc, wait_until
 
@@ -18,6 +19,8 @@ pytestmark = [pytest.mark.process, pytest.mark.slow]
 DASHBOARD = ROOT / "docs" / "grafana" / "qenex.json"
 METRIC = re.compile(r"\b(?:qenex|process)_[a-z0-9_]+")
 OF_WATCHDOG = "qenex_node_loop_"
+NOT_YET = (Stage.DECODE, Stage.JOURNAL, Stage.BUILD)
+"""What a node without transactions, whose turn has perhaps not come, has not done."""
 
 
 def _page(url: str) -> dict[str, float]:
@@ -29,7 +32,8 @@ def test_the_dashboard_shows_what_a_real_node_has(tmp_path: Path) -> None:
     """Each metric that a panel asks for is on a real node's page, and each of the page that is
     ours has a panel; the numbers move with the chain.
 
-    Kills: a metric renamed on one side, steps of consensus that nobody times.
+    Kills: a metric renamed on one side, steps of consensus that nobody times, a loop whose
+    processor time is in no stage.
     """
     asked = set(METRIC.findall(DASHBOARD.read_text(encoding="utf-8")))
     with Cluster(tmp_path) as cluster:
@@ -53,6 +57,9 @@ def test_the_dashboard_shows_what_a_real_node_has(tmp_path: Path) -> None:
     assert page["qenex_consensus_steps_total{step=propose}"] >= 3
     assert page["qenex_consensus_step_seconds_total{step=precommit}"] > 0
     assert page["qenex_node_store_bytes"] > 0
+    stages = {each.value: page[f"qenex_node_stage_seconds_total{{stage={each}}}"] for each in Stage}
+    assert sum(stages.values()) == pytest.approx(page["process_cpu_seconds_total"], abs=0.2)
+    assert all(stages[each] > 0 for each in Stage if each not in NOT_YET)
 
 
 def test_each_panel_is_whole() -> None:
