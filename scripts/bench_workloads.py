@@ -11,17 +11,16 @@ from typing import Final
 from contracts import Artifact, artifact
 from contracts import load as load_artifact
 from primitives.account import GenesisAccount
-from primitives.codec import Item, encode, uint
+from primitives.codec import encode, uint
 from primitives.crypto.keccak import keccak
 from primitives.crypto.secp256k1 import PrivateKey
 from primitives.params import VALIDATOR_REGISTRY
 from primitives.types import Address, ChainId, Gas, Power, Wei
 from primitives.validators import Validator, ValidatorSet
-from scripts.load import accounts
+from scripts.load import accounts, sign_transaction
 
 CHAIN: Final = ChainId(7_001)
 GAS_LIMIT: Final = Gas(100_000_000)
-FEE_MAX: Final = 10_000 * 10**9
 RICH: Final = Wei(10**24)
 TOKENS: Final = 10**21
 SENDERS: Final = 100
@@ -37,12 +36,10 @@ class Sender:
 
     def sign(self, to: bytes, data: bytes, gas: int, value: int = 0) -> bytes:
         """Return a signed EIP-1559 transaction; `to` empty creates."""
-        fields: list[Item] = [uint(CHAIN), uint(self.nonce), uint(10**9), uint(FEE_MAX), uint(gas)]
-        fields += [to, uint(value), data, []]
         self.nonce += 1
-        signature = self.key.sign(keccak(b"\x02" + encode(fields)))
-        r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
-        return b"\x02" + encode([*fields, uint(signature[64]), uint(r), uint(s)])
+        return sign_transaction(
+            self.key, CHAIN, self.nonce - 1, to, gas=gas, value=value, data=data
+        )
 
 
 @dataclass

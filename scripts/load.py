@@ -9,7 +9,7 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,9 +53,30 @@ class Node:
                     raise LoadError(f"{self.url} does not answer: {error!r}") from error
         raise LoadError("unreachable")
 
+    def get(self, path: str) -> bytes:
+        """Return a page of the node; raises LoadError when there is none."""
+        try:
+            self._http.request("GET", path)
+            answer = self._http.getresponse()
+            page = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._http.close()
+            raise LoadError(f"{self.url} does not answer: {error!r}") from error
+        if answer.status != http.client.OK:
+            raise LoadError(f"{self.url}{path}: {answer.status} {answer.reason}")
+        return page
+
     def close(self) -> None:
         """Close the connection."""
         self._http.close()
+
+    def call_all(self, method: str, params: Sequence[Sequence[Any]]) -> list[Any]:
+        """Return the results of calls of one method, made as one batch; raises as `call` does."""
+        calls = [request(method, each, number) for number, each in enumerate(params)]
+        answers = self.post(b"[" + b",".join(calls) + b"]")
+        if not isinstance(answers, list) or any("error" in each for each in answers):
+            raise LoadError(f"{self.url}: {method}: {str(answers)[:400]}")
+        return [each["result"] for each in sorted(answers, key=lambda each: int(each["id"]))]
 
     def call(self, method: str, *params: Any) -> Any:
         """Return the result of one method; raises LoadError with the node's words."""
@@ -73,36 +94,54 @@ def request(method: str, params: Sequence[Any], number: int = 1) -> bytes:
 
 def sign_transfer(key: PrivateKey, chain_id: int, nonce: int, to: bytes, value: int) -> bytes:
     """Return a signed EIP-1559 transfer as it goes over the wire."""
+    return sign_transaction(key, chain_id, nonce, to, value=value, gas=TRANSFER_GAS)
+
+
+def sign_transaction(
+    key: PrivateKey,
+    chain_id: int,
+    nonce: int,
+    to: bytes,
+    *,
+    gas: int,
+    value: int = 0,
+    data: bytes = b"",
+) -> bytes:
+    """Return a signed EIP-1559 transaction as it goes over the wire; `to` empty creates."""
     fields = [uint(chain_id), uint(nonce), uint(PRIORITY_FEE_WEI), uint(FEE_WEI_MAX)]
-    body: list[Item] = [*fields, uint(TRANSFER_GAS), to, uint(value), b"", []]
+    body: list[Item] = [*fields, uint(gas), to, uint(value), data, []]
     signature = key.sign(keccak(b"\x02" + encode(body)))
     r, s = (int.from_bytes(signature[at : at + 32], "big") for at in (0, 32))
     return b"\x02" + encode([*body, uint(signature[64]), uint(r), uint(s)])
 
 
-def accounts(count: int) -> list[PrivateKey]:
-    """Return `count` keys that are the same in every run."""
-    return [PrivateKey(keccak(b"qenex bench account" + uint(each + 1))) for each in range(count)]
+def accounts(count: int, first: int = 0) -> list[PrivateKey]:
+    """Return `count` keys that are the same in every run, from number `first` on."""
+    return [
+        PrivateKey(keccak(b"qenex bench account" + uint(each + 1)))
+        for each in range(first, first + count)
+    ]
+
+
+def recipient_of(key: PrivateKey) -> bytes:
+    """Return the address that a key of a load sends to; nobody has its key."""
+    return keccak(key.address)[:20]
 
 
 def batches(
-    keys: Sequence[PrivateKey], chain_id: int, rounds: int, size: int
+    keys: Sequence[PrivateKey], rounds: int, size: int, sign: Callable[[PrivateKey, int], bytes]
 ) -> Iterator[list[bytes]]:
-    """Yield JSON calls for `rounds` transfers of every key, at most `size` to a batch.
+    """Yield JSON calls for `rounds` transactions of every key, at most `size` to a batch.
 
-    The nonces of a key come in order, and a batch never holds two transfers of one key, so that
-    a network sees many senders side by side, as in real use.
+    `sign` returns the transaction of a key and nonce. The nonces of a key come in order, and a
+    batch never holds two of one key, so that a network sees many senders side by side, as in real
+    use.
     """
     for nonce in range(rounds):
         for at in range(0, len(keys), size):
             yield [
-                request(
-                    "eth_sendRawTransaction",
-                    ["0x" + sign_transfer(key, chain_id, nonce, recipient, 1).hex()],
-                    number,
-                )
+                request("eth_sendRawTransaction", ["0x" + sign(key, nonce).hex()], number)
                 for number, key in enumerate(keys[at : at + size])
-                for recipient in [keccak(key.address)[:20]]
             ]
 
 
@@ -141,9 +180,14 @@ class Flow:
     last_refusal: str = ""
     failures: deque[str] = field(default_factory=deque)
 
+    @property
+    def under_way(self) -> int:
+        """How many were taken and stand in no block yet."""
+        return self.taken - self.included
+
     def is_full(self) -> bool:
-        """Whether as many transfers are under way as the run allows."""
-        return self.taken - self.included >= self.in_flight_max
+        """Whether as many are under way as the run allows."""
+        return self.under_way >= self.in_flight_max
 
 
 def send_all(flow: Flow, url: str, work: Sequence[list[bytes]]) -> None:

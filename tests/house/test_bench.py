@@ -1,18 +1,28 @@
 """The measuring program counts right: signed transfers, retries, percentiles and rates."""
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.metrics import render
+from node.stages import stage_families
+from primitives.crypto.secp256k1 import PrivateKey
+from primitives.meter import Stage
 from primitives.transaction import decode_transaction
 from primitives.types import ChainId
-from scripts import bench, bench_client, bench_rpc, load
+from scripts import bench_client, bench_rpc, load
+from scripts.bench_localnet import PORT_MAX, PORT_MIN, free_ports, stages_of
+from scripts.bench_network import Rate, decisions_since, rate_of, report, stage_shares
+from scripts.bench_token import GIVEN, check_balances, count_moves
 from scripts.tidy import ROOT
 
 
@@ -48,11 +58,34 @@ def test_transfer_is_what_was_asked() -> None:
     assert (found.to, found.value, found.gas) == (other.address, 5, load.TRANSFER_GAS)
 
 
+def test_transaction_carries_a_call() -> None:
+    """A signed call or creation decodes to its data, gas and recipient, none for a creation."""
+    (key,) = load.accounts(1)
+    call = load.sign_transaction(key, 1, 3, b"\x11" * 20, data=b"input", gas=60_000)
+    creation = load.sign_transaction(key, 1, 4, b"", data=b"code", gas=2_000_000)
+    found, made = decode_transaction(call), decode_transaction(creation)
+    assert (found.to, found.data, found.gas, found.value) == (b"\x11" * 20, b"input", 60_000, 0)
+    assert (made.to, made.data, made.nonce) == (None, b"code", 4)
+
+
+def sign_one(chain_id: int, key: PrivateKey, nonce: int) -> bytes:
+    """Return a transfer to the key's recipient."""
+    return load.sign_transfer(key, chain_id, nonce, load.recipient_of(key), 1)
+
+
+def test_loads_have_senders_of_their_own() -> None:
+    """Two loads share no account: the second one's nonces begin at 0 as well."""
+    first, second = load.accounts(3), load.accounts(3, first=3)
+    assert len({each.address for each in first + second}) == 6
+    assert [each.address for each in load.accounts(6)] == [each.address for each in first + second]
+
+
 def test_batches_keep_nonces_in_order() -> None:
     """Every key sends each nonce once, in order, and never twice in one batch."""
     keys = load.accounts(5)
     sent: dict[bytes, list[int]] = {key.address: [] for key in keys}
-    for batch in load.batches(keys, 1, rounds=3, size=2):
+    sign = partial(sign_one, 1)
+    for batch in load.batches(keys, rounds=3, size=2, sign=sign):
         raws = [bytes.fromhex(json.loads(call)["params"][0][2:]) for call in batch]
         found = [decode_transaction(raw) for raw in raws]
         assert len({each.sender for each in found}) == len(batch) <= 2
@@ -84,27 +117,109 @@ def test_percentile_is_nearest_rank(values: list[int], percent: int) -> None:
 @pytest.mark.parametrize(
     ("seen", "rate"),
     [
-        ([(0.0, 0), (1.0, 50), (2.0, 100), (3.0, 300), (4.0, 0)], (200.0, 400, 2.0)),
-        ([(1.0, 9), (1.5, 10)], (20.0, 10, 0.5)),
+        ([(0.0, 0), (1.0, 50), (2.0, 100), (3.0, 300), (4.0, 0)], Rate(200.0, 400, 2.0, 2)),
+        ([(1.0, 9), (1.5, 10)], Rate(20.0, 10, 0.5, 1)),
+        ([(1.0, 9), (2.0, 0), (3.0, 10), (9.0, 0)], Rate(5.0, 10, 2.0, 2)),
     ],
 )
-def test_rate_leaves_out_what_had_gathered(
-    seen: Sequence[tuple[float, int]], rate: tuple[float, int, float]
-) -> None:
+def test_rate_leaves_out_what_had_gathered(seen: Sequence[tuple[float, int]], rate: Rate) -> None:
     """The first full block starts the clock and does not count; empty ends are left out."""
-    assert bench.rate_of(list(seen)) == rate
+    assert rate_of(list(seen)) == rate
 
 
 def test_rate_needs_two_blocks() -> None:
     """One block with transfers is no rate."""
     with pytest.raises(load.LoadError):
-        bench.rate_of([(0.0, 0), (1.0, 7), (2.0, 0)])
+        rate_of([(0.0, 0), (1.0, 7), (2.0, 0)])
 
 
 def test_silent_node_is_named() -> None:
     """A node that does not answer is named in the error."""
     with pytest.raises(load.LoadError, match=r"127\.0\.0\.1:1 does not answer"):
         load.Node("http://127.0.0.1:1", 0.2).call("eth_chainId")
+    with pytest.raises(load.LoadError, match=r"127\.0\.0\.1:1 does not answer"):
+        load.Node("http://127.0.0.1:1", 0.2).get("/metrics")
+
+
+def test_stages_are_read_from_what_a_node_shows() -> None:
+    """The seconds of all pages add up by stage, as the node itself writes them; none is an error.
+
+    Kills: a metric renamed on one side, and a table of zeros in the place of an error.
+    """
+    families = stage_families()
+    page = render(families).decode()
+    shown = {labels[0][1]: seconds for _, labels, seconds in families[0].samples}
+    assert stages_of([page, page]) == {stage: 2 * each for stage, each in shown.items()}
+    with pytest.raises(load.LoadError, match="by stage"):
+        stages_of([page, "# nothing\n"])
+
+
+def test_stage_shares_are_of_the_load_alone() -> None:
+    """Seconds from before the load do not count; shares are of what all stages used in it."""
+    found = stage_shares({"decode": 10.0, "p2p": 5.0}, {"decode": 13.0, "p2p": 6.0}, 1_000)
+    assert found["decode"] == {"seconds": 3.0, "percent": 75.0, "ms_per_transfer": 3.0}
+    assert found["p2p"] == {"seconds": 1.0, "percent": 25.0, "ms_per_transfer": 1.0}
+
+
+def test_decisions_are_of_the_load_alone() -> None:
+    """Of each log only the lines after the first reading count, and a new log's all."""
+    one, two = Path("node1.log"), Path("node2.log")
+    found = decisions_since({one: [1.0, 900.0]}, {one: [1.0, 900.0, 4.0], two: [2.0]})
+    assert found == {"decisions": 2, "p50_ms": 2.0, "p99_ms": 4.0}
+    assert decisions_since({one: [1.0]}, {one: [1.0]}) == {"decisions": 0}
+
+
+def test_ports_that_are_taken_are_passed_over() -> None:
+    """The ports found are free, in a row, and others once somebody listens on one of them."""
+    first = free_ports(3)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first + 1))
+        other = free_ports(3)
+    assert abs(other - first) >= 3
+    assert PORT_MIN <= min(first, other) <= max(first, other) + 3 <= PORT_MAX
+
+
+TOKEN = b"\x22" * 20
+MOVE = {"status": "0x1", "to": "0x" + TOKEN.hex(), "logs": [{}]}
+
+
+class Blocks(load.Node):
+    """A node with blocks of given receipts and a holder of each balance."""
+
+    def __init__(self, blocks: list[list[dict[str, Any]]], balances: dict[bytes, int]) -> None:
+        super().__init__("http://127.0.0.1:1")
+        self.blocks, self.balances = blocks, balances
+
+    def call(self, method: str, *params: Any) -> Any:
+        """Return the receipts of a block."""
+        assert method == "eth_getBlockReceipts"
+        return self.blocks[int(params[0], 16)]
+
+    def call_all(self, method: str, params: Sequence[Sequence[Any]]) -> list[Any]:
+        """Return the balances that are asked for."""
+        assert method == "eth_call"
+        holders = [bytes.fromhex(each[0]["data"][2:])[-20:] for each in params]
+        return [hex(self.balances.get(each, 0)) for each in holders]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"status": "0x0"}, {"to": "0x" + "11" * 20}, {"to": None}, {"logs": []}]
+)
+def test_a_reverted_token_transfer_is_no_figure(wrong: dict[str, Any]) -> None:
+    """Blocks of successful token transfers are counted; anything else among them is an error."""
+    assert count_moves(Blocks([[], [MOVE, MOVE], [MOVE]], {}), TOKEN, 0, 2) == [0, 2, 1]
+    with pytest.raises(load.LoadError, match="block 1: no successful"):
+        count_moves(Blocks([[MOVE], [MOVE, MOVE | wrong]], {}), TOKEN, 0, 1)
+
+
+def test_balances_must_have_moved() -> None:
+    """Senders lack, and recipients have, exactly what moved. Kills: one side looked at alone."""
+    keys = load.accounts(3)
+    held = {key.address: GIVEN - 2 for key in keys} | {load.recipient_of(key): 2 for key in keys}
+    check_balances(Blocks([], held), TOKEN, keys, 6)
+    for holder, moved in ((keys[0].address, 6), (load.recipient_of(keys[0]), 6), (b"", 7)):
+        with pytest.raises(load.LoadError, match="token transfers succeeded"):
+            check_balances(Blocks([], held | {holder: 1}), TOKEN, keys, moved)
 
 
 @pytest.mark.slow
@@ -135,9 +250,19 @@ def test_network_is_measured() -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert 0 < found["latency"]["p50_ms"] <= found["latency"]["p99_ms"] < 30_000
-    assert found["throughput"]["transfers_per_second"] > 0
-    assert found["throughput"]["transfers"] <= 20 * 50
+    for name in ("transfers", "erc20"):
+        assert found[name]["transfers_per_second"] > 0
+        assert found[name]["transfers"] <= 20 * 50
+        assert found[name]["blocks_per_second"] > 0
+        assert found[name]["decision"]["decisions"] > 0
+        stages = found[name]["stages"]
+        assert sum(each["percent"] for each in stages.values()) == pytest.approx(100, abs=1)
+        assert all(stages[each]["seconds"] > 0 for each in ("decode", "build", "rpc", "p2p"))
+    assert 0 < found["erc20"]["transfers"] < found["erc20"]["succeeded"] <= 20 * 50
     assert found["memory_mb"] > 10
+    lines = list(report(found))
+    assert any("none reverted" in line for line in lines)
+    assert [line.split()[0] for line in lines[-11:]] == [each.value for each in Stage]
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 10_000])

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from scripts import bench
+from scripts.bench_localnet import fund, say
 from scripts.bench_sends import send_all
 from tests.system.cluster import CHAIN_ID, Cluster
 
@@ -45,7 +45,7 @@ def test_many_unwaited_sends_are_all_mined(tmp_path: Path) -> None:
         cluster.start()
         cluster.wait_height(1)
         running: Any = Running(cluster, list(cluster.urls))
-        result = send_all(running, partial(bench.fund, running), (1_200, 100), bench.say)
+        result = send_all(running, partial(fund, running), (1_200, 100), say)
         assert result["one_connection"]["sent"] == 1_200
         assert result["batches"]["sent"] == 800
         assert 0 < result["highest_memory_mb"] < MEMORY_MB_MAX
