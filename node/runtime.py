@@ -57,6 +57,7 @@ from consensus.messages import (
 from consensus.signing import sign_digest
 from consensus.votes import RoundVotes
 from consensus.wal import Intent, Kept, Record, Valid
+from node.ahead import Ahead
 from node.evidence import EvidenceStore
 from node.inbox import Inbox
 from node.intake import Intake
@@ -124,6 +125,7 @@ class Runtime:
         self._nursery: trio.Nursery
         self._token: trio.lowlevel.TrioToken | None = None
         self._batches_in, self._batches = trio.open_memory_channel[Received](TX_BATCHES_MAX)
+        self._ahead = Ahead()
         self._relays: set[str] = set()
         self._logged: set[Hash32] = set()
         self._proposed_at: tuple[int, float] = (0, 0.0)
@@ -373,6 +375,8 @@ class Runtime:
             hear(executed)
         has_work = parts.intake.has_work()
         self._inbox.put(Committed(height, block.hash, executed.validators, has_work))
+        for message in self._ahead.take(height):
+            self._inbox.put(_received(message))
 
     async def _report(self, evidence: Evidence) -> None:
         claim = evidence.first
@@ -405,6 +409,8 @@ class Runtime:
                         network.send(peer, Stream.TX, TRANSACTIONS, batch)
                 case PeerDown(peer, _):
                     self._relays.discard(peer)
+                    self._ahead.forget(peer)
+                    self._parts.sync.forget(peer)
                     self._picture_peers()
                 case Received(_, Stream.TX):
                     self._queue_batch(event)
@@ -433,10 +439,12 @@ class Runtime:
             return
         if isinstance(message, Evidence):
             await self._inbox.put_from_peer(EvidenceReceived(message))
-        elif isinstance(message, Proposal):
-            await self._inbox.put_from_peer(ProposalReceived(message))
-        else:
-            await self._inbox.put_from_peer(VoteReceived(message))
+            return
+        head = self._parts.ledger.view.height
+        if message.height > head + 1:
+            self._parts.sync.note_head(event.peer, Height(message.height - 1))
+        if not self._ahead.hold(event.peer, message, head):
+            await self._inbox.put_from_peer(_received(message))
 
     def _queue_batch(self, event: Received) -> None:
         try:
@@ -457,6 +465,11 @@ class Runtime:
             add = partial(parts.intake.add_from_peer, raws, forward=forward)
             if await trio.to_thread.run_sync(add):
                 parts.network.penalise(event.peer, Offence.UNDECODABLE)
+
+
+def _received(message: Message) -> Input:
+    """Return a peer's message as an input of the core."""
+    return ProposalReceived(message) if isinstance(message, Proposal) else VoteReceived(message)
 
 
 def _checksum(address: Address | None) -> str | None:

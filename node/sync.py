@@ -6,6 +6,10 @@ own state names for its height, and only after executing it here. A peer that se
 fails is penalised and all that it sent is forgotten; a peer that is slow or gone loses its batch
 to another. What is committed stays, so an interrupted catch-up goes on where it stopped. The loop
 sleeps until something says that a peer is ahead.
+
+A peer's head is what its last ping said, a second ago perhaps, or what its messages show since: who
+votes for a height has the block below. Going by pings alone, a node would stop where the others
+were a second ago, and would do so again after the next ping: always behind where blocks are quick.
 """
 
 from __future__ import annotations
@@ -64,6 +68,7 @@ class Sync:
         self._batches: Batches[Certified] = Batches()
         self._fetching: set[str] = set()
         self._resting: dict[str, float] = {}
+        self._shown: dict[str, Height] = {}
         self._changed = trio.Event()
         self._said_at = float("-inf")
 
@@ -76,13 +81,27 @@ class Sync:
         """Say that some peer may be ahead of us."""
         self._nudge.set()
 
+    def note_head(self, peer: str, height: Height) -> None:
+        """Say that a connected peer seems to have the block of this height; wakes the loop."""
+        if height > self._shown.get(peer, 0):
+            self._shown[peer] = height
+        self._nudge.set()
+
+    def forget(self, peer: str) -> None:
+        """Drop what a peer that is gone seemed to have."""
+        self._shown.pop(peer, None)
+
     def best_peer(self) -> PeerInfo | None:
         """Return the connected peer with the highest head above ours, or None."""
-        return max(self._ahead(), key=lambda peer: (peer.head_height, peer.score), default=None)
+        return max(self._ahead(), key=lambda peer: (self._head(peer), peer.score), default=None)
 
     def _ahead(self) -> list[PeerInfo]:
         height = self._ledger.view.height
-        return [peer for peer in self._network.peers() if peer.head_height > height]
+        return [peer for peer in self._network.peers() if self._head(peer) > height]
+
+    def _head(self, peer: PeerInfo) -> Height:
+        """Return the height of a peer's head, as far as we know."""
+        return max(peer.head_height, self._shown.get(peer.peer, peer.head_height))
 
     async def run(self, deliver: Deliver) -> None:
         """Fetch and deliver blocks for ever; raises SnapshotReady when the node must reopen."""
@@ -92,7 +111,7 @@ class Sync:
                 self._progress = None
                 await self._wait_nudge()
                 continue
-            self._note(peer.head_height)
+            self._note(self._head(peer))
             snapshot = self._snapshot
             if snapshot is not None and snapshot.is_wanted(peer.head_height):
                 await snapshot.run()
@@ -124,7 +143,7 @@ class Sync:
         """Fetch and apply until no peer is ahead."""
         async with trio.open_nursery() as nursery:
             while (best := self.best_peer()) is not None:
-                self._note(best.head_height)
+                self._note(self._head(best))
                 ready = self._batches.pop(self._ledger.view.height)
                 if ready is not None:
                     await self._apply(*ready, deliver)
@@ -170,7 +189,7 @@ class Sync:
 
     async def _fetch_one(self, peer: str) -> bool:
         """Fetch the next batch for a peer; False when there is none."""
-        head = next((each.head_height for each in self._ahead() if each.peer == peer), 0)
+        head = next((self._head(each) for each in self._ahead() if each.peer == peer), 0)
         if self._rests(peer):
             return False
         height, now = self._ledger.view.height, trio.current_time()
@@ -182,6 +201,8 @@ class Sync:
             peer, GET_BLOCKS, encode_get_blocks(first, count), timeout_s=REQUEST_TIMEOUT_S
         )
         if not answers:
+            if peer in self._shown:
+                self._shown[peer] = Height(first - 1)
             raise Unavailable(f"peer has no block {first}")
         blocks = await trio.to_thread.run_sync(_open, answers[:count], first)
         self._batches.put(peer, first, blocks)

@@ -17,26 +17,29 @@ from eth_abi.abi import encode
 from consensus.algorithm import Settings
 from consensus.core import Consensus
 from consensus.events import Decide
-from consensus.messages import Kind, Proposal, Vote, decode_message
-from consensus.signing import verifier
+from consensus.messages import Kind, Proposal, Vote, decode_message, encode_message
+from consensus.signing import sign_digest, verifier
 from consensus.wal import Intent, Kept, Record
 from genesis.nodes import peer_id_bytes
 from node.evidence import EvidenceStore
 from node.ledger import Ledger
 from node.proposals import Proposals
 from node.runtime import Parts, Runtime
+from node.serve import PeerService
 from node.signer import LocalSigner
 from node.sync import Sync
 from node.wal import Wal
 from p2p.events import EventQueue, Received, Stream
 from p2p.keys import NodeKey
+from p2p.link import PeerInfo
 from p2p.network import Network
 from p2p.peers import Offence
+from p2p.status import Status
 from primitives.crypto.keccak import keccak
 from primitives.errors import BrokenInvariant, QenexError, WalFailed
 from primitives.keyvalue import MemoryStore
 from primitives.params import NODE_REGISTRY
-from primitives.types import ZERO_ADDRESS, Address, Hash32, Height
+from primitives.types import ZERO_ADDRESS, Address, Hash32, Height, Round
 from tests.node.nodes import (
     GENESIS,
     VALIDATOR,
@@ -54,20 +57,27 @@ Act = tuple[str, object]
 
 @dataclass
 class NoPeers:
-    """A network without peers that notes what is sent to it, in order with other acts."""
+    """A network, of no peers at first, that notes what is sent to it, in order with other acts."""
 
     acts: list[Act]
     events: EventQueue = field(default_factory=EventQueue)
     offences: list[Offence] = field(default_factory=list)
     head: int = 0
+    connected: list[PeerInfo] = field(default_factory=list)
+    service: PeerService | None = None
 
     def broadcast(self, stream: Stream, kind: int, body: bytes) -> int:
         if stream is Stream.CONSENSUS:
             self.acts.append(("send", decode_message(bytes([kind]) + body)))
         return 0
 
-    def peers(self) -> list[object]:
-        return []
+    def peers(self) -> list[PeerInfo]:
+        return self.connected
+
+    async def request(self, peer: str, kind: int, body: bytes, *, timeout_s: float) -> list[bytes]:
+        assert timeout_s > 0
+        assert self.service is not None
+        return list(await self.service.serve(peer, kind, body))
 
     def penalise(self, _peer: str, offence: Offence) -> None:
         self.offences.append(offence)
@@ -114,7 +124,7 @@ class Alone:
     acts: list[Act]
 
 
-def make(folder: Path) -> Alone:
+def make(folder: Path, me: Address | None = VALIDATOR.address) -> Alone:
     acts: list[Act] = []
     params, ledger = GENESIS.params, make_ledger()
     network = NoPeers(acts)
@@ -125,7 +135,7 @@ def make(folder: Path) -> Alone:
     intake = make_intake(ledger)
     as_network = cast("Network", network)
     core = Consensus(
-        Settings(VALIDATOR.address, params.times, 100, 1_000),
+        Settings(me, params.times, 100, 1_000),
         Height(1),
         ledger.view.validators,
         verifier(params.chain_id),
@@ -147,14 +157,14 @@ def make(folder: Path) -> Alone:
 
 def run_until(alone: Alone, done: Callable[[], bool], events: tuple[Received, ...] = ()) -> None:
     async def main() -> None:
-        with trio.fail_after(100):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(alone.runtime.run)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(alone.runtime.run)
+            with trio.fail_after(100):  # not around the end: there a clock that jumps has no stop
                 for event in events:
                     await alone.network.events.put(event)
                 while not done():  # noqa: ASYNC110 - any condition, on a clock that jumps
                     await trio.sleep(0.05)
-                nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.005))
 
@@ -306,3 +316,34 @@ def test_syncs_of_a_height(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("os.fdatasync", count)
     run_until(alone, lambda: alone.ledger.view.height >= 5)
     assert [syncs.count(height) for height in range(1, 5)] == [2, 2, 2, 2]
+
+
+def test_a_node_behind_meets_the_others(tmp_path: Path) -> None:
+    """Messages of later heights tell where their sender is, and wait until they are wanted.
+
+    Planted bugs that this kills: the head of a peer's last ping is where sync stops; messages
+    beyond the next height are dropped; they are handed in before the height begins.
+    """
+    full, alone = make_ledger(), make(tmp_path, me=None)
+    blocks = [extend(full) for _ in range(4)]
+    alone.network.service = PeerService(full)
+    status = Status(
+        chain_id=GENESIS.params.chain_id,
+        genesis_hash=full.view.genesis_hash,
+        height=Height(0),
+        head_hash=full.view.genesis_hash,
+    )
+    alone.network.connected = [
+        PeerInfo("x", "nowhere", status, Height(0), full.view.genesis_hash, None, 0.0, 0.0)
+    ]
+    vote = Vote(Kind.PRECOMMIT, Height(4), Round(0), blocks[3].block.hash, VALIDATOR.address)
+    signature = VALIDATOR.sign(sign_digest(vote, GENESIS.params.chain_id))
+    raw = encode_message(replace(vote, signature=signature))
+    sent = (Received("x", Stream.CONSENSUS, raw[0], raw[1:]),)
+
+    def has_counted() -> bool:
+        rounds = alone.runtime.consensus_rounds()
+        return any(votes.precommits.by_validator for _, votes in rounds)
+
+    run_until(alone, lambda: alone.ledger.view.height == 3 and has_counted(), sent)
+    assert alone.parts.core.height == 4

@@ -73,11 +73,21 @@ def chain(length: int) -> Ledger:
     return ledger
 
 
-def catch_up(tampers: dict[str, Tamper | None], length: int = 5) -> tuple[Ledger, Peers, Sync]:
-    """Let an empty node sync from these peers until it has all blocks, or give up in time."""
+def catch_up(
+    tampers: dict[str, Tamper | None],
+    length: int = 5,
+    pinged: int | None = None,
+    shown: dict[str, int] | None = None,
+) -> tuple[Ledger, Peers, Sync]:
+    """Let an empty node sync from these peers until it has all blocks, or give up in time.
+
+    `pinged` is the head that their pings tell, `shown` what their messages show.
+    """
     full, own = chain(length), make_ledger()
-    peers = Peers(PeerService(full), length, tampers)
+    peers = Peers(PeerService(full), length if pinged is None else pinged, tampers)
     sync = Sync(own, cast("Network", peers), GENESIS.params.chain_id)
+    for peer, height in (shown or {}).items():
+        sync.note_head(peer, Height(height))
 
     async def deliver(executed: Executed, certificate: Certificate) -> None:
         await trio.lowlevel.checkpoint()
@@ -160,6 +170,30 @@ def test_peers_that_are_gone_are_retried() -> None:
     own, peers, _ = catch_up({"b": None})
     assert own.view.height == 0
     assert len(peers.asked) > 3
+    assert peers.offences == []
+
+
+def test_heads_are_what_messages_show() -> None:
+    """A node does not stop where the others were at their last ping.
+
+    Planted bug that this kills: heads from pings alone; the node is behind after each catch-up.
+    """
+    own, _, sync = catch_up({"a": honest}, pinged=2, shown={"a": 5})
+    assert own.view.height == 5
+    assert sync.progress() is None
+    own, _, _ = catch_up({"a": honest}, pinged=2, shown={"b": 5})
+    assert own.view.height == 2
+
+
+def test_a_head_that_is_not_there_is_forgotten() -> None:
+    """Who seems to have more than it has is asked for it once, and gives what it has.
+
+    Kills: a false head that is believed for ever; what was fetched below it is thrown away.
+    """
+    own, peers, sync = catch_up({"a": honest}, pinged=3, shown={"a": 50})
+    assert own.view.height == 5
+    assert sync.progress() is None
+    assert len(peers.asked) < 30
     assert peers.offences == []
 
 
