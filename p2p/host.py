@@ -1,10 +1,12 @@
 """The libp2p host: TCP, one security protocol, yamux. Wall file: libp2p is imported here.
 
 py-libp2p 0.8.1 is unsafe or wedges in its defaults; each counter-measure stands here. The labels
-(H a hole, W a wedge, M a matter of memory and connections) are those of tests/p2p/test_host.py.
+(H a hole, W a wedge, M a matter of memory and connections) are those of
+tests/p2p/test_defaults.py, which names two tests for each: one of the library, one of ours.
 
 * H1: exactly one security protocol, ours (`p2p.security`); by default anybody can be anybody;
-* H2, H3: a guard around every inbound stream; a library exception there would end the process;
+* H2, H3: a guard around every inbound stream; what is raised there would end the process or, when
+  it says that the stream ended, the acceptance of streams on that connection;
 * H4, M6: no gossip, no transport but TCP;
 * W1: the end of an inbound connection ends its task; by default slots are never given back, and
   after 250 connections no more are accepted;
