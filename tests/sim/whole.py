@@ -1,6 +1,6 @@
 """Whole nodes in one process under a clock that jumps: crashes, power cuts, partitions, loss.
 
-    python -m scripts.simulate --whole-nodes 200 --seed 1
+    python -m scripts.whole_nodes --runs 200 --seed 1
 
 One seed makes one run: trio's scheduler, the clocks, the workers, the disk and the network draw
 from it. Four validators make blocks while a client sends transfers to whoever is up. Then the
