@@ -57,7 +57,7 @@ from consensus.messages import (
 from consensus.signing import sign_digest
 from consensus.votes import RoundVotes
 from consensus.wal import Intent, Kept, Record, Valid
-from node.ahead import Ahead
+from node.early import EarlyMessages
 from node.evidence import EvidenceStore
 from node.inbox import Inbox
 from node.intake import Intake
@@ -125,7 +125,7 @@ class Runtime:
         self._nursery: trio.Nursery
         self._token: trio.lowlevel.TrioToken | None = None
         self._batches_in, self._batches = trio.open_memory_channel[Received](TX_BATCHES_MAX)
-        self._ahead = Ahead()
+        self._early = EarlyMessages()
         self._relays: set[str] = set()
         self._logged: set[Hash32] = set()
         self._proposed_at: tuple[int, float] = (0, 0.0)
@@ -375,7 +375,7 @@ class Runtime:
             hear(executed)
         has_work = parts.intake.has_work()
         self._inbox.put(Committed(height, block.hash, executed.validators, has_work))
-        for message in self._ahead.take(height):
+        for message in self._early.take(height):
             self._inbox.put(_received(message))
 
     async def _report(self, evidence: Evidence) -> None:
@@ -409,7 +409,7 @@ class Runtime:
                         network.send(peer, Stream.TX, TRANSACTIONS, batch)
                 case PeerDown(peer, _):
                     self._relays.discard(peer)
-                    self._ahead.forget(peer)
+                    self._early.forget(peer)
                     self._parts.sync.forget(peer)
                     self._picture_peers()
                 case Received(_, Stream.TX):
@@ -443,7 +443,7 @@ class Runtime:
         head = self._parts.ledger.view.height
         if message.height > head + 1:
             self._parts.sync.note_head(event.peer, Height(message.height - 1))
-        if not self._ahead.hold(event.peer, message, head):
+        if not self._early.hold(event.peer, message, head):
             await self._inbox.put_from_peer(_received(message))
 
     def _queue_batch(self, event: Received) -> None:

@@ -23,7 +23,7 @@ MESSAGE_BYTES: Final = 512
 """What a message counts for beside its body."""
 
 
-class Ahead:
+class EarlyMessages:
     """The newest messages of each peer, at most PEER_MESSAGES_MAX and PEER_BYTES_MAX of them."""
 
     def __init__(self) -> None:
