@@ -3,17 +3,21 @@
     kill        kill -9 of one, two or all, and a start some seconds later
     stop        SIGSTOP of one or two, and SIGCONT
     partition   two against two, one against three, one direction alone; silent, not closed
-    weather     delay, loss and rate limits on all links
+    weather     delay, loss and rate limits on all links; single packets lost, doubled, overtaken
     disk        no file of a node may grow any more; it must stop, and start again later
+    clock       the wall clock of one or two steps ahead, behind or apart, or is wrong at a start
 
-Links are proxies on this machine (`scripts.chaos_net`). A step of the clock is not among the
-faults: a process has no clock of its own without a library put under it, and this machine's is not
-ours to turn; the simulator (`scripts.simulate`) turns clocks.
+Links are namespaces of the network and a packet switch (`scripts.chaos_spaces`) where this process
+may make them, else proxies (`scripts.chaos_net`), which know no single packets. Clocks step where
+libfaketime is found (`scripts.chaos_clocks`), never those of a quorum, and are right after each
+fault. What a run has is said at its start; a fault of the links or of a clock that had no effect
+fails it.
 
 Afterwards all heals, and these must hold: one chain on every node; every acknowledged transfer is
 in it or still pending; no log ever held two different votes for one place, and no node has evidence
 of any; memory and handles of the process that lived longest are flat; each fault was followed by a
-block on all nodes within RECOVER_S_MAX. Exit status 1 when one does not.
+block on all nodes within RECOVER_S_MAX; no block was further ahead of the right clock than the
+network's drift. Exit status 1 when one does not.
 
 `--outage-minutes M` instead kills two of the four, waits, starts them and waits for a block. How
 long Python takes to start is the machine's affair: what is judged is the time from when both answer
@@ -31,107 +35,31 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from p2p.keys import load_node_key
-from scripts.chaos_net import HOST, Links, Weather
-from scripts.chaos_watch import Ballots, Gauge, Senders
-from scripts.load import nearest_rank
-from tests.system.cluster import CHAIN_ID, Cluster, RpcError, free_ports, rpc, wait_until
+from scripts.chaos_clocks import Clocks, find_library
+from scripts.chaos_cluster import VALIDATORS, ChaosCluster, Links
+from scripts.chaos_net import proxied
+from scripts.chaos_packets import Weather
+from scripts.chaos_report import SETTLE_S_MAX, Report, judge, settle, show
+from scripts.chaos_spaces import spaced, why_not
+from scripts.chaos_watch import Ballots, ClockWatch, Gauge, Senders
+from tests.system.cluster import CHAIN_ID, RpcError, wait_until
 
-VALIDATORS: Final = 4
+Made = AbstractContextManager[tuple[ChaosCluster, Links]]
+LINKS: Final[dict[str, Callable[[Path, Clocks | None, int], Made]]] = {
+    "namespaces": spaced,
+    "proxies": proxied,
+}
 RECOVER_S_MAX: Final = 60.0
 OUTAGE_RECOVER_S_MAX: Final = 10.0
-SETTLE_S_MAX: Final = 120.0
-MEMORY_GROWTH_MAX: Final = 1.35
-HANDLES_GROWTH_MAX: Final = 40
-SAMPLES_MIN: Final = 60
-"""Seconds of life below which a process is not asked whether it grows."""
 WARM_SHARE: Final = 0.3
-
-
-class ChaosCluster(Cluster):
-    """Validators that reach each other through proxies."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, VALIDATORS)
-        pairs = [(a, b) for a in self.indexes for b in self.indexes if a != b]
-        taken = {*self.net.rpc_ports, *self.net.p2p_ports}
-        free = [port for port in free_ports(len(pairs) + len(taken)) if port not in taken]
-        self.ways = {
-            (a, b): (port, self.net.p2p_ports[b]) for (a, b), port in zip(pairs, free, strict=False)
-        }
-
-    def command(self, index: int) -> list[str]:
-        """Return the command line of one node, the others at their proxies."""
-        plain = super().command(index)
-        at = plain.index("--p2p.addresses")
-        addresses = [
-            f"/ip4/{HOST}/tcp/{self.ways[index, each][0]}/p2p/{self.peer_id(each)}"
-            for each in self.indexes
-            if each != index
-        ]
-        return [*plain[:at], "--p2p.addresses", ",".join(addresses), *plain[at + 2 :]]
-
-    def peer_id(self, index: int) -> str:
-        """Return a node's peer id."""
-        return load_node_key(self.folder(index).path / "node.key").peer_id
-
-
-@dataclass(slots=True)
-class Report:
-    """What a run found; `faults` holds how often each was done."""
-
-    seed: int
-    seconds: float = 0.0
-    faults: dict[str, int] = field(default_factory=dict)
-    recoveries_s: list[float] = field(default_factory=list)
-    height: int = 0
-    acknowledged: int = 0
-    mined: int = 0
-    pending: int = 0
-    lost: list[str] = field(default_factory=list)
-    votes_read: int = 0
-    wrong: list[str] = field(default_factory=list)
-    memory_mb: tuple[float, float] = (0.0, 0.0)
-    handles: tuple[int, int] = (0, 0)
-    refused: dict[str, int] = field(default_factory=dict)
-    outage_s: tuple[float, float] = (0.0, 0.0)
-    loop_cpu_ms: float = 0.0
-    loop_stalls: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        times = self.recoveries_s or [0.0]
-        return {
-            "seed": self.seed,
-            "seconds": round(self.seconds, 1),
-            "faults": self.faults,
-            "height": self.height,
-            "recoverySeconds": {
-                "p50": round(nearest_rank(times, 50), 1),
-                "max": round(max(times), 1),
-            },
-            "outageSeconds": {
-                "startToAnswer": round(self.outage_s[0], 1),
-                "startToBlock": round(self.outage_s[1], 1),
-            },
-            "transfers": {
-                "acknowledged": self.acknowledged,
-                "mined": self.mined,
-                "pending": self.pending,
-                "lost": len(self.lost),
-            },
-            "votesRead": self.votes_read,
-            "memoryMb": [round(each) for each in self.memory_mb],
-            "handles": list(self.handles),
-            "loop": {"cpuMaxMs": self.loop_cpu_ms, "stalls": self.loop_stalls},
-            "refused": self.refused,
-            "wrong": self.wrong,
-        }
+LOOK_S: Final = 0.25
+SLOW_BYTES_S: Final = {False: 64_000, True: 2_000}
+"""Rate of slow links, by whether they carry packets: of proxies, and of a switch, which drops."""
+STORM: Final = Weather(delay_s=0.05, jitter_s=0.1, loss=0.1, doubles=0.1, rate_bytes_s=32_000)
 
 
 class Chaos:
@@ -154,10 +82,27 @@ class Chaos:
             "one against three": lambda: self._partition(1),
             "one direction": self._one_way,
             "delay": lambda: self._weather(Weather(delay_s=self._random.uniform(0.02, 0.3))),
-            "loss": lambda: self._weather(Weather(loss=self._random.uniform(0.05, 0.3))),
-            "slow links": lambda: self._weather(Weather(rate_bytes_s=64_000)),
+            "loss": lambda: self._weather(Weather(loss=self._random.uniform(0.05, 0.3)), "lost"),
+            "slow links": lambda: self._weather(
+                Weather(rate_bytes_s=SLOW_BYTES_S[links.has_packets])
+            ),
             "disk full": self._disk_full,
         }
+        if links.has_packets:
+            self._faults |= {
+                "doubles": lambda: self._weather(Weather(doubles=0.3), "doubled"),
+                "disorder": lambda: self._weather(Weather(delay_s=0.02, jitter_s=0.2), "overtaken"),
+                "storm": lambda: self._weather(STORM, "lost"),
+            }
+        if cluster.clocks is not None:
+            self._faults |= {
+                "clock ahead": lambda: self._step(self._far()),
+                "clock behind": lambda: self._step(-self._far()),
+                "clocks apart": lambda: self._step(self._far(), -self._far()),
+                "two clocks ahead": lambda: self._step(*[self._far()] * 2),
+                "two clocks behind": lambda: self._step(*[-self._far()] * 2),
+                "start at a wrong time": self._start_wrong,
+            }
 
     def run(self, seconds: float) -> None:
         """Do faults in a random order, each kind as often as the others, until the time is over."""
@@ -206,19 +151,60 @@ class Chaos:
     def _partition(self, count: int) -> None:
         group = self._random.sample(list(self._cluster.indexes), count)
         self._links.cut(group, [each for each in self._cluster.indexes if each not in group])
-        self._pause(2.0, 8.0)
-        self._links.heal()
+        self._spoilt("cut", 2.0)
 
     def _one_way(self) -> None:
         one = self._random.choice(list(self._cluster.indexes))
         self._links.cut_one_way([one], [each for each in self._cluster.indexes if each != one])
-        self._pause(2.0, 8.0)
-        self._links.heal()
+        self._spoilt("cut", 2.0)
 
-    def _weather(self, weather: Weather) -> None:
+    def _weather(self, weather: Weather, counter: str = "carried") -> None:
         self._links.spoil(weather)
-        self._pause(3.0, 8.0)
+        self._spoilt(counter, 3.0)
+
+    def _spoilt(self, counter: str, least_s: float) -> None:
+        """Let what was done to the links last, heal them, and ask whether it had an effect."""
+        before = self._links.counts()
+        self._pause(least_s, 8.0)
         self._links.heal()
+        if self._links.has_packets and self._links.counts()[counter] == before[counter]:
+            self._report.wrong.append(f"links were spoilt, and no packet was {counter}")
+
+    def _far(self) -> float:
+        """Return by how many seconds a clock steps: near the drift, or far beyond it."""
+        return self._random.choice([self._random.uniform(2.0, 5.0), 60.0, 3600.0])
+
+    def _step(self, *steps_s: float) -> None:
+        """Let as many nodes as there are steps have a wrong clock for some seconds."""
+        indexes = self._random.sample(list(self._cluster.indexes), len(steps_s))
+        self._hold(self._turn(dict(zip(indexes, steps_s, strict=True))))
+
+    def _start_wrong(self) -> None:
+        """Start a node at a wrong time, and set its clock right while it runs."""
+        [index] = self._victims(1)
+        self._cluster.kill(index)
+        self._gauge.ballots.read()
+        watch = self._turn({index: self._far() * self._random.choice([1, -1])})
+        self._start(index)
+        with suppress(AssertionError):  # what is not felt is told
+            wait_until(lambda: self._height(index) >= 0, "an answer", RECOVER_S_MAX)
+        self._hold(watch)
+
+    def _turn(self, steps_s: dict[int, float]) -> ClockWatch:
+        watch = ClockWatch(self._cluster, steps_s)
+        if self._cluster.clocks is not None:
+            for index, step_s in steps_s.items():
+                self._cluster.clocks.step([index], step_s)
+        return watch
+
+    def _hold(self, watch: ClockWatch) -> None:
+        until = time.monotonic() + self._random.uniform(3.0, 8.0)
+        while time.monotonic() < until:
+            time.sleep(LOOK_S)
+            watch.look()
+        if self._cluster.clocks is not None:
+            self._cluster.clocks.right()
+        self._report.note_clocks(watch.steps_s, watch.felt, watch.ahead_s)
 
     def _disk_full(self) -> None:
         """Let no file of a node grow: it must end by itself, and go on when there is room again."""
@@ -255,58 +241,6 @@ class Chaos:
             return -1
 
 
-def settle(cluster: ChaosCluster, senders: Senders, report: Report) -> None:
-    """Wait for all acknowledged transfers, then count what is where."""
-    report.acknowledged, report.refused = len(senders.acknowledged), senders.refused
-    open_hashes = set(senders.acknowledged)
-    deadline = time.monotonic() + SETTLE_S_MAX
-    while open_hashes and time.monotonic() < deadline:
-        open_hashes = {each for each in open_hashes if not is_mined(cluster, each)}
-        time.sleep(0.5)
-    report.mined = report.acknowledged - len(open_hashes)
-    for each in sorted(open_hashes):
-        found = [rpc(url, "eth_getTransactionByHash", each) for url in cluster.urls]
-        if any(found):
-            report.pending += 1
-        else:
-            report.lost.append(each)
-    if report.lost:
-        report.wrong.append(f"{len(report.lost)} acknowledged transfers are lost")
-
-
-def is_mined(cluster: ChaosCluster, transaction: str) -> bool:
-    """Return whether the first node has the transaction in a block."""
-    return rpc(cluster.urls[0], "eth_getTransactionReceipt", transaction) is not None
-
-
-def judge(cluster: ChaosCluster, gauge: Gauge, report: Report) -> None:
-    """Compare chains, votes, evidence, memory and handles."""
-    try:
-        report.height = cluster.check_agreement()
-    except AssertionError as error:
-        report.wrong.append(str(error))
-    for index, url in enumerate(cluster.urls):
-        loop = rpc(url, "qenex_status")["loop"]
-        report.loop_cpu_ms = max(report.loop_cpu_ms, loop["cpuMaxMs"])
-        report.loop_stalls += loop["stalls"]
-        if rpc(url, "qenex_getEvidence"):
-            report.wrong.append(f"node {index + 1} has evidence of double signing")
-    gauge.ballots.read()
-    report.votes_read = len(gauge.ballots.seen)
-    report.wrong += gauge.ballots.conflicts
-    index, usage = gauge.longest()
-    if len(usage.samples) < SAMPLES_MIN:
-        return
-    half = len(usage.samples) // 2
-    parts = usage.samples[half // 2 : half], usage.samples[half + half // 2 :]
-    before, after = ([max(column) for column in zip(*part, strict=True)] for part in parts)
-    report.memory_mb, report.handles = (before[1], after[1]), (int(before[2]), int(after[2]))
-    if after[1] > before[1] * MEMORY_GROWTH_MAX:
-        report.wrong.append(f"memory of node {index + 1} grew: {report.memory_mb} MB")
-    if after[2] > before[2] + HANDLES_GROWTH_MAX:
-        report.wrong.append(f"handles of node {index + 1} grew: {report.handles}")
-
-
 def outage(cluster: ChaosCluster, minutes: float, report: Report) -> None:
     """Kill two of four, wait, start them, and time the next block; nobody touches anything."""
     started = time.monotonic()
@@ -335,13 +269,26 @@ def outage(cluster: ChaosCluster, minutes: float, report: Report) -> None:
     report.seconds = time.monotonic() - started
 
 
-def run(path: Path, seconds: float, outage_minutes: float, rate: float, seed: int) -> Report:
-    """Start a network in `path`, do everything, and return the report."""
-    report = Report(seed)
+def run(
+    path: Path,
+    seconds: float,
+    rate: float,
+    seed: int,
+    *,
+    outage_minutes: float = 0,
+    links: str = "proxies",
+    library: Path | None = None,
+) -> Report:
+    """Start a network in `path`, do everything, and return the report.
+
+    `links` is a key of LINKS, `library` libfaketime or None; `rate` is in transfers a second.
+    """
+    report = Report(seed, links, library)
     with ExitStack() as stack:
-        cluster = ChaosCluster(path)
-        stack.enter_context(cluster)
-        links = stack.enter_context(Links(cluster.ways, seed))
+        clocks = (
+            stack.enter_context(Clocks(path / "clocks", library, VALIDATORS)) if library else None
+        )
+        cluster, joined = stack.enter_context(LINKS[links](path, clocks, seed))
         gauge = stack.enter_context(Gauge(Ballots(cluster.net.folders)))
         cluster.start()
         gauge.pids.update({index: each.pid for index, each in cluster.processes.items()})
@@ -351,27 +298,28 @@ def run(path: Path, seconds: float, outage_minutes: float, rate: float, seed: in
             if outage_minutes:
                 outage(cluster, outage_minutes, report)
             else:
-                Chaos(cluster, links, gauge, report).run(seconds)
+                Chaos(cluster, joined, gauge, report).run(seconds)
         cluster.wait_height(max(cluster.height(each) for each in cluster.indexes) + 1)
         settle(cluster, senders, report)
-        judge(cluster, gauge, report)
+        judge(cluster, joined, gauge, report)
     return report
+
+
+def choose_links(wanted: str | None) -> tuple[str, str]:
+    """Return a key of LINKS and why it was chosen; raises OSError when `wanted` cannot be had."""
+    if wanted == "proxies":
+        return wanted, "as asked"
+    missing = why_not()
+    if missing is None:
+        return "namespaces", "this process may make them"
+    if wanted is None:
+        return "proxies", f"no namespaces here: {missing}"
+    raise OSError(f"no {wanted} here: {missing}")
 
 
 def say(text: str) -> None:
     """Show progress; the report alone goes to standard output."""
     print(text, file=sys.stderr, flush=True)
-
-
-def show(report: Report) -> None:
-    """Print the report for people."""
-    facts = report.as_json()
-    for key, value in facts.items():
-        if key != "wrong":
-            print(f"{key:<18}{json.dumps(value)}")
-    for line in report.wrong:
-        print(f"wrong: {line}")
-    print("nothing lost" if not report.wrong else "FAILED")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -381,13 +329,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--outage-minutes", type=float, default=0.0, help="two of four down")
     parser.add_argument("--rate", type=float, default=20.0, help="transfers a second (20)")
     parser.add_argument("--seed", type=int, default=0, help="of the faults; 0: a new one")
+    parser.add_argument("--links", choices=LINKS, help="default: namespaces where it may make them")
+    parser.add_argument("--faketime", type=Path, help="libfaketime; default: where Debian puts it")
     parser.add_argument("--folder", type=Path, help="keep the data folders and logs here")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     seed = options.seed or random.SystemRandom().randrange(1, 2**32)
+    library = find_library(options.faketime)
+    if options.faketime and library is None:
+        parser.error(f"{options.faketime} is no file")
+    try:
+        links, why = choose_links(options.links)
+    except OSError as error:
+        parser.error(str(error))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # tidy up first
+    say(f"links: {links} ({why})")
+    say(f"clocks: {library or 'no steps, libfaketime is not here (Debian: package faketime)'}")
     with tempfile.TemporaryDirectory(prefix="qenex-chaos-") as made:
-        path = options.folder or Path(made)
-        report = run(path, 60 * options.minutes, options.outage_minutes, options.rate, seed)
+        report = run(
+            options.folder or Path(made),
+            60 * options.minutes,
+            options.rate,
+            seed,
+            outage_minutes=options.outage_minutes,
+            links=links,
+            library=library,
+        )
     print(json.dumps(report.as_json(), indent=2)) if options.json else show(report)
     return 1 if report.wrong else 0
 

@@ -4,7 +4,7 @@ Each node dials each other one through a proxy of its own, so every direction of
 spoilt by itself, without any right on the machine. A cut link is silent, as a lost cable is:
 nothing passes, nothing is closed, and what was written meanwhile comes late when it heals, as
 TCP's repetitions would bring it. A lost packet is a pause of LOST_S, which is what TCP makes of it.
-Addresses are of this machine alone.
+Jitter and doubles mean nothing to a stream. Addresses are of this machine alone.
 """
 
 from __future__ import annotations
@@ -13,10 +13,16 @@ import asyncio
 import random
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final
+
+from scripts.chaos_clocks import Clocks
+from scripts.chaos_cluster import ChaosCluster, Links
+from scripts.chaos_packets import CLEAR, Weather
+from tests.system.cluster import free_ports
 
 HOST: Final = "127.0.0.1"
 PIECE_BYTES: Final = 16_384
@@ -25,27 +31,19 @@ READY_S_MAX: Final = 10
 
 
 @dataclass(slots=True)
-class Weather:
-    """What happens to the bytes of one link now."""
-
-    is_cut: bool = False
-    delay_s: float = 0.0
-    loss: float = 0.0
-    rate_bytes_s: float = 0.0
-
-
-@dataclass(slots=True)
 class _Proxy:
     """One way from node to node."""
 
     port: int
     target: int
-    weather: Weather = field(default_factory=Weather)
+    weather: Weather = CLEAR
     healed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Links:
+class Proxies:
     """All proxies, in a thread of their own; `ways` maps (from, to) to (own port, node's port)."""
+
+    has_packets = False
 
     def __init__(self, ways: dict[tuple[int, int], tuple[int, int]], seed: int) -> None:
         self._proxies = {way: _Proxy(*ports) for way, ports in ways.items()}
@@ -54,9 +52,9 @@ class Links:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="links", daemon=True)
         self._servers: list[asyncio.Server] = []
-        self.bytes_carried = 0
+        self._bytes_carried = 0
 
-    def __enter__(self) -> Links:
+    def __enter__(self) -> Proxies:
         self._thread.start()
         if not self._ready.wait(READY_S_MAX):
             raise OSError("the proxies did not start")
@@ -83,7 +81,11 @@ class Links:
 
     def heal(self) -> None:
         """Let everything pass again."""
-        self.spoil(Weather())
+        self.spoil(CLEAR)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many bytes were carried."""
+        return {"bytesCarried": self._bytes_carried}
 
     def _between(self, one: Collection[int], other: Collection[int]) -> list[tuple[int, int]]:
         return [
@@ -93,6 +95,8 @@ class Links:
         ]
 
     def _set(self, ways: list[tuple[int, int]], weather: Weather) -> None:
+        done = threading.Event()
+
         def change() -> None:
             for way in ways:
                 proxy = self._proxies[way]
@@ -100,8 +104,11 @@ class Links:
                 if not weather.is_cut:
                     proxy.healed.set()
                     proxy.healed = asyncio.Event()
+            done.set()
 
         self._loop.call_soon_threadsafe(change)
+        if not done.wait(READY_S_MAX):
+            raise OSError("the proxies do not answer")
 
     # --- the thread -------------------------------------------------------------------------------
 
@@ -163,7 +170,7 @@ class Links:
                 await self._wait_healed(proxy)
                 writer.write(data)
                 await writer.drain()
-                self.bytes_carried += len(data)
+                self._bytes_carried += len(data)
 
     @staticmethod
     async def _wait_healed(proxy: _Proxy) -> None:
@@ -173,3 +180,31 @@ class Links:
 
 def _present(*writers: asyncio.StreamWriter | None) -> Iterator[asyncio.StreamWriter]:
     return (each for each in writers if each is not None)
+
+
+class ProxyCluster(ChaosCluster):
+    """Validators that reach each other through proxies."""
+
+    def __init__(self, path: Path, clocks: Clocks | None) -> None:
+        super().__init__(path, clocks)
+        pairs = [(a, b) for a in self.indexes for b in self.indexes if a != b]
+        taken = {*self.net.rpc_ports, *self.net.p2p_ports}
+        free = [port for port in free_ports(len(pairs) + len(taken)) if port not in taken]
+        self.ways = {
+            (a, b): (port, self.net.p2p_ports[b]) for (a, b), port in zip(pairs, free, strict=False)
+        }
+
+    def entry(self, _: int) -> list[str]:
+        """Return nothing: all are in the same place."""
+        return []
+
+    def way(self, origin: int, target: int) -> str:
+        """Return the multiaddr of the proxy between two nodes."""
+        return f"/ip4/{HOST}/tcp/{self.ways[origin, target][0]}"
+
+
+@contextmanager
+def proxied(path: Path, clocks: Clocks | None, seed: int) -> Iterator[tuple[ChaosCluster, Links]]:
+    """Yield validators in `path`, not started yet, and the proxies between them."""
+    with ProxyCluster(path, clocks) as cluster, Proxies(cluster.ways, seed) as proxies:
+        yield cluster, proxies

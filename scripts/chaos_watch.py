@@ -1,4 +1,4 @@
-"""What `scripts.chaos` sends and keeps an eye on: transfers, signatures, memory, handles.
+"""What `scripts.chaos` sends and keeps an eye on: transfers, signatures, memory, handles, clocks.
 
 A transfer counts as acknowledged when a node answered with its hash; it is sent again, to any node,
 until one does. Every vote that a node ever wrote into its log is collected from the files, which
@@ -23,7 +23,10 @@ from node.folder import DataFolder
 from node.wal import SUFFIX
 from primitives.crypto.secp256k1 import PrivateKey
 from primitives.errors import QenexError
+from scripts.chaos_clocks import felt, new_lines
+from scripts.chaos_cluster import ChaosCluster
 from scripts.load import LoadError, Node, sign_transfer
+from tests.system.cluster import RpcError, rpc
 
 NODE_TIMEOUT_S: Final = 4.0
 AHEAD_MAX: Final = 60
@@ -170,3 +173,27 @@ class Gauge:
         """Return (node, usage) of the process that lived longest."""
         (index, _), usage = max(self.usage.items(), key=lambda item: len(item[1].samples))
         return index, usage
+
+
+class ClockWatch:
+    """What nodes whose clocks stepped make of it: `steps_s` holds the distances by node."""
+
+    def __init__(self, cluster: ChaosCluster, steps_s: dict[int, float]) -> None:
+        self._urls = cluster.urls
+        self.steps_s = steps_s
+        self._logs = {index: cluster.folder(index).path / "node.log" for index in steps_s}
+        self._read = {index: log.stat().st_size for index, log in self._logs.items()}
+        self.felt: set[int] = set()
+        self.ahead_s = 0.0
+        """How far a block was ahead of this machine's clock at most."""
+
+    def look(self) -> None:
+        """Read what is new in the logs, and the time of each node's newest block."""
+        for index, log in self._logs.items():
+            lines, self._read[index] = new_lines(log, self._read[index])
+            if felt(lines, time.time(), self.steps_s[index]):
+                self.felt.add(index)
+        for url in self._urls:
+            with suppress(OSError, RpcError):
+                newest = rpc(url, "eth_getBlockByNumber", "latest", False)
+                self.ahead_s = max(self.ahead_s, int(newest["timestamp"], 16) - time.time())

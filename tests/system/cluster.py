@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
@@ -30,6 +30,8 @@ MNEMONIC = "test test test test test test test test test test test junk"
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 60.0
 CHAIN_ID = ChainId(20_260)
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Nodes are never behind a proxy, whatever the environment says."""
 
 Account.enable_unaudited_hdwallet_features()
 
@@ -59,7 +61,7 @@ def rpc(url: str, method: str, *params: object) -> Any:
     """Return the result of one call; raises OSError when nobody answers, RpcError for an error."""
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with _DIRECT.open(request, timeout=10) as answer:
         document = json.load(answer)
     if "error" in document:
         raise RpcError(document["error"])
@@ -93,7 +95,7 @@ class Cluster:
         self.urls = self.net.urls
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Cluster:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
