@@ -176,7 +176,8 @@ def _open(settings: Settings, stack: ExitStack) -> Node:
     )
     api = LocalNode(engine, intake, ledger, network, runtime, operator)
     stop = StopFromAfar()
-    meters = (runtime.step_times.families, StoreMeter(folder.chain).families)
+    times, proposals = runtime.step_times, runtime.proposals
+    meters = (times.families, proposals.families, StoreMeter(folder.chain).families)
     rpc = (
         RpcServer(api, _rpc_settings(settings), meters=meters, stop=stop.stop)
         if settings.rpc.enabled
@@ -307,9 +308,10 @@ def _runtime(
         preferred_addresses(settings.p2p.addresses),
     )
     network = _network(settings, node_key, permissions, ledger, signer)
+    own = None if signer is None else signer.address
     core = Consensus(
         CoreSettings(
-            me=None if signer is None else signer.address,
+            me=own,
             times=params.times,
             block_period_ms=params.block_period_ms,
             empty_block_period_ms=params.empty_block_period_ms,
@@ -322,7 +324,7 @@ def _runtime(
         core=core,
         ledger=ledger,
         intake=intake,
-        proposals=Proposals(ledger, intake, network, _fee_recipient(settings, signer)),
+        proposals=Proposals(ledger, intake, network, _fee_recipient(settings, signer), own),
         sync=Sync(ledger, network, params.chain_id, _snapshot(settings, engine, ledger, network)),
         network=network,
         permissions=permissions,

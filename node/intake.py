@@ -18,6 +18,7 @@ from typing import Final
 
 import trio
 
+from node.buildahead import Ahead
 from node.journal import BLOATED_RECORDS_MIN, Journal
 from node.ledger import BLOCK_BYTES_MAX, Ledger
 from node.pool import Pool
@@ -154,12 +155,16 @@ class Intake:
         return encode_batches([each.raw for each in islice(self.pool.transactions(), RESEND_MAX)])
 
     @metered(Stage.POOL)
-    def candidates(self) -> list[Transaction]:
-        """Return the best executable transactions for the next block, in order, bounded."""
+    def candidates(self, above: Ahead | None = None) -> list[Transaction]:
+        """Return the best executable transactions for the next block, in order, bounded.
+
+        With `above` for the block after its parent, which is not committed.
+        """
         view, params = self._ledger.view, self._ledger.params
+        head, state = (view.head, view.state) if above is None else (above.parent, above.state)
         chosen: list[Transaction] = []
         gas, size = 0, 0
-        for transaction in self.pool.best(base_fee(view.head, params), view.state):
+        for transaction in self.pool.best(base_fee(head, params), state):
             size += len(transaction.raw)
             if size > BLOCK_BYTES_MAX or gas > 2 * params.gas_limit:
                 break

@@ -7,11 +7,12 @@ of them is decided, so that a decision never executes anything again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from consensus.votes import ROUNDS_AHEAD_MAX, ROUNDS_BEHIND_MAX
 from node.blockstore import BlockStore, ChainView
+from node.buildahead import Ahead
 from primitives.block import Block
 from primitives.errors import (
     BrokenInvariant,
@@ -25,7 +26,8 @@ from primitives.meter import Stage, metered
 from primitives.params import ChainParams
 from primitives.transaction import Transaction
 from primitives.types import Address, Hash32
-from vm.blocks import BlockExecutor, Executed
+from primitives.validators import ValidatorSet
+from vm.blocks import BlockDraft, BlockExecutor, Executed
 from vm.engine import Engine
 
 EXECUTED_MAX: Final = 16
@@ -45,6 +47,8 @@ class Ledger:
         self._view = blocks.view()
         self._kept: dict[Hash32, Block] = {}
         self._executed: dict[Hash32, Executed] = {}
+        self.ahead: Ahead | None = None
+        """What is built on a block that is not decided yet."""
 
     @property
     def view(self) -> ChainView:
@@ -54,28 +58,80 @@ class Ledger:
     @metered(Stage.BUILD)
     def build(
         self,
-        candidates: Iterable[Transaction],
+        candidates: Sequence[Transaction],
         fee_recipient: Address,
         timestamp: int,
         stop: Callable[[], bool],
+        draft: BlockDraft | None = None,
     ) -> tuple[Executed, list[Transaction]]:
         """Return the best next block from `candidates`, and those that the state made impossible.
 
         Runs in a worker thread. `stop` ends the building early; `timestamp` is in seconds. A
-        candidate that only found no room, or that waits for another, is not impossible.
+        candidate that only found no room, or that waits for another, is not impossible. A `draft`
+        is what `take_ahead` gave for the same candidates and timestamp.
         """
         view = self._view
-        executed, rejected = self._executor.build(
-            view.store,
-            view.head,
-            validators=view.validators,
-            fee_recipient=fee_recipient,
-            timestamp=max(timestamp, view.head.timestamp),
-            transactions=candidates,
-            block_hash=view.block_hash,
-            stop=stop,
-        )
+        timestamp = max(timestamp, view.head.timestamp)
+        if draft is None:
+            draft = self._executor.begin(
+                view.store,
+                view.head,
+                validators=view.validators,
+                fee_recipient=fee_recipient,
+                timestamp=timestamp,
+                block_hash=view.block_hash,
+            )
+        draft.extend(candidates[len(draft.offered) :], stop)
+        executed, rejected = draft.finish(timestamp)
         return executed, [each for each, error in rejected if not isinstance(error, MAY_FIT_LATER)]
+
+    def next_validators(self, block_hash: Hash32) -> ValidatorSet | None:
+        """Return who decides the height after a kept block, None when it is not at hand."""
+        executed = self._executed.get(block_hash)
+        return None if executed is None else executed.validators
+
+    @metered(Stage.BUILD)
+    def begin_ahead(
+        self,
+        block_hash: Hash32,
+        fee_recipient: Address,
+        timestamp: int,
+        must_yield: Callable[[], bool],
+    ) -> Ahead | None:
+        """Begin the block after a kept one; what was begun on another is dropped. In a worker.
+
+        Returns None when that block was begun already, or is not at hand any more because its
+        height is decided. `timestamp` is in seconds.
+        """
+        view, executed, before = self._view, self._executed.get(block_hash), self.ahead
+        if executed is None or executed.block.header.parent_hash != view.head_hash:
+            return None
+        if before is not None and before.parent_hash == block_hash:
+            return None
+        made = Ahead(self._executor, view, executed, fee_recipient, timestamp, must_yield)
+        self.drop_ahead()
+        self.ahead = made
+        if self._view is not view and not self.is_next(made):  # decided meanwhile, otherwise
+            self.drop_ahead()
+        return made
+
+    def drop_ahead(self) -> None:
+        """Give up what is built ahead."""
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None:
+            ahead.drop()
+
+    def take_ahead(self, candidates: list[Transaction], timestamp: int) -> BlockDraft | None:
+        """Return what was built ahead on the head, if it fits these inputs of `build`."""
+        ahead = self.ahead
+        if ahead is None or not self.is_next(ahead):
+            return None
+        self.ahead = None
+        return ahead.take(candidates, max(timestamp, self._view.head.timestamp))
+
+    def is_next(self, ahead: Ahead) -> bool:
+        """Return whether the block below is the head, so that this one is for the next height."""
+        return ahead.parent_hash == self._view.head_hash
 
     @metered(Stage.CHECK)
     def check(self, block: Block, now: int | None) -> Executed:
@@ -139,6 +195,11 @@ class Ledger:
         self._view = self._blocks.commit(executed, certificate)
         self._kept.clear()
         self._executed.clear()
+        ahead = self.ahead
+        if ahead is not None and ahead.parent_hash == executed.block.hash:
+            ahead.settle(self._view)
+        else:
+            self.drop_ahead()
         if self._view.head_hash != executed.block.hash:
             raise BrokenInvariant("the store's head is not the committed block")
         return self._view

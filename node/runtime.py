@@ -141,6 +141,11 @@ class Runtime:
         return self._parts.sync
 
     @property
+    def proposals(self) -> Proposals:
+        """The part that builds and checks blocks."""
+        return self._parts.proposals
+
+    @property
     def validator_address(self) -> str | None:
         """Checksummed address of this node's validator key, None for an observer."""
         signer = self._parts.signer
@@ -231,6 +236,8 @@ class Runtime:
             await trio.to_thread.run_sync(self._parts.wal.append, records)
         for effect in effects:
             match effect:
+                case Persist(Valid(block_hash=likely)):
+                    self._nursery.start_soon(self._parts.proposals.build_ahead, likely)
                 case Persist():
                     pass
                 case Sign(message):

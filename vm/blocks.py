@@ -43,10 +43,10 @@ from primitives.types import (
     Height,
 )
 from primitives.validators import ValidatorSet
-from vm.engine import BlockContext, Engine, Execution
+from vm.engine import BlockContext, BlockRun, Engine, Execution
 from vm.fees import base_fee
-from vm.forks import Fork, rules_at
-from vm.permissions import account_rules
+from vm.forks import Fork, Rules, rules_at
+from vm.permissions import AccountRules, account_rules
 from vm.registry import RegistryUnreadable, read_validators
 from vm.state.first import Progress, WriteRows, no_progress, write_first_state
 from vm.state.layered import LayeredState
@@ -134,23 +134,39 @@ class BlockExecutor:
         for the heights up to the parent's. A `timestamp` before the parent's becomes the
         parent's. `stop` ends building early.
         """
-        self._check_validators(parent, validators)
-        draft = self._draft(parent, fee_recipient, max(timestamp, parent.timestamp))
-        context = block_context(draft, self._params, block_hash)
-        if context.rules.fork >= Fork.OSAKA:
-            transactions = _fitting(transactions, BLOCK_BYTES_MAX - FRAME_BYTES)
-        state, refused = StateStore(store).reader(), list[Refusal]()
-        if rules := account_rules(state, self._params):
-            transactions = rules.permitted(transactions, refused)
-        execution = self._engine.execute(
-            state,
-            context,
-            islice(transactions, BLOCK_TRANSACTIONS_MAX),
-            skip_invalid=True,
-            stop=stop,
+        draft = self.begin(
+            store,
+            parent,
+            validators=validators,
+            fee_recipient=fee_recipient,
+            timestamp=timestamp,
+            block_hash=block_hash,
         )
-        executed = self._finish(store, draft, execution, context, validators)
-        return executed, (*execution.rejected, *refused)
+        draft.extend(transactions, stop)
+        return draft.finish(draft.header.timestamp)
+
+    def begin(
+        self,
+        store: KeyValueReader,
+        parent: Header,
+        *,
+        validators: ValidatorSet,
+        fee_recipient: Address,
+        timestamp: int,
+        block_hash: BlockHash,
+        abandon: Callable[[], bool] | None = None,
+    ) -> BlockDraft:
+        """Begin a child of `parent` that is built in several steps; otherwise as `build`.
+
+        When `abandon` says yes while code runs, ExecutionStopped is raised and the draft is lost.
+        """
+        self._check_validators(parent, validators)
+        header = self._draft(parent, fee_recipient, max(timestamp, parent.timestamp))
+        context = block_context(header, self._params, block_hash)
+        state = StateStore(store).reader()
+        rules = account_rules(state, self._params)
+        run = self._engine.begin(state, context, abandon=abandon)
+        return BlockDraft(self, store, header, context, run, rules=rules, validators=validators)
 
     def execute(
         self,
@@ -267,11 +283,14 @@ class BlockExecutor:
         validators: ValidatorSet,
     ) -> Executed:
         """Return the block of `draft` with the fields that execution decides."""
-        state = StateStore(store, self.nodes)
-        update = state.compute(execution.changes)
-        after = LayeredState(state.reader(), execution.changes)
-        with suppress(RegistryUnreadable):
-            validators = read_validators(after, self._engine, context, self._params)
+        header, update = self.compute(store, draft, execution)
+        return self.seal(store, header, execution, update, context, validators)
+
+    def compute(
+        self, store: KeyValueReader, draft: Header, execution: Execution
+    ) -> tuple[Header, StateUpdate]:
+        """Return `draft` with what execution decides, but for the validators, and the update."""
+        update = StateStore(store, self.nodes).compute(execution.changes)
         header = replace(
             draft,
             state_root=update.state_root,
@@ -279,10 +298,28 @@ class BlockExecutor:
             receipts_root=ordered_root([encode_receipt(each) for each in execution.receipts]),
             logs_bloom=join_blooms(each.bloom for each in execution.receipts),
             gas_used=execution.gas_used,
-            extra_data=validators.hash,
         )
-        block = Block.of(header, execution.transactions)
+        return header, update
+
+    def seal(
+        self,
+        store: KeyValueReader,
+        header: Header,
+        execution: Execution,
+        update: StateUpdate,
+        context: BlockContext,
+        validators: ValidatorSet,
+    ) -> Executed:
+        """Return the block of a computed `header`; `validators` are those of its height."""
+        after = LayeredState(StateStore(store).reader(), execution.changes)
+        with suppress(RegistryUnreadable):
+            validators = read_validators(after, self._engine, context, self._params)
+        block = Block.of(replace(header, extra_data=validators.hash), execution.transactions)
         return Executed(block, execution.receipts, update, validators)
+
+    def rules_at(self, timestamp: int) -> Rules:
+        """Return the rules of a block with this timestamp, in seconds."""
+        return rules_at(self._params, timestamp)
 
     def _check_clock(self, header: Header, now: int) -> None:
         latest = now + self._params.clock_drift_ms / 1000
@@ -293,6 +330,113 @@ class BlockExecutor:
                 expected=latest,
                 found=header.timestamp,
             )
+
+
+class BlockDraft:
+    """A block in the making, see `BlockExecutor.begin`; for one thread at a time.
+
+    However it is cut into steps, the block is the one that `build` makes of all `offered`.
+    """
+
+    def __init__(
+        self,
+        executor: BlockExecutor,
+        store: KeyValueReader,
+        header: Header,
+        context: BlockContext,
+        run: BlockRun,
+        *,
+        rules: AccountRules | None,
+        validators: ValidatorSet,
+    ) -> None:
+        self.header = header
+        """All fields that do not depend on execution."""
+        self.offered: list[Transaction] = []
+        """The candidates that were looked at, in order."""
+        self._executor = executor
+        self._store = store
+        self._context = context
+        self._rules = rules
+        self._run = run
+        self._validators = validators
+        self._places_left = BLOCK_TRANSACTIONS_MAX
+        self._room_bytes: int | None = None
+        if context.rules.fork >= Fork.OSAKA:
+            self._room_bytes = BLOCK_BYTES_MAX - FRAME_BYTES
+        self._refused: list[Refusal] = []
+        self._computed: tuple[Execution, Header, StateUpdate] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """True when no candidate that follows can change the block."""
+        return self._computed is not None or self._run.is_full
+
+    def extend(
+        self, transactions: Iterable[Transaction], stop: Callable[[], bool] | None = None
+    ) -> None:
+        """Take those `transactions` that are valid; `stop` ends that early, between two of them."""
+        if not self.is_full:
+            self._run.extend(self._let_in(transactions), stop)
+
+    def _let_in(self, transactions: Iterable[Transaction]) -> Iterator[Transaction]:
+        candidates = self._noted(transactions)
+        if self._room_bytes is not None:
+            candidates = self._fitting(candidates, self._room_bytes)
+        if self._rules:
+            candidates = self._rules.permitted(candidates, self._refused)
+        for tx in islice(candidates, self._places_left):
+            self._places_left -= 1
+            yield tx
+
+    def _noted(self, transactions: Iterable[Transaction]) -> Iterator[Transaction]:
+        for tx in transactions:
+            self.offered.append(tx)
+            yield tx
+
+    def _fitting(
+        self, transactions: Iterable[Transaction], room_bytes: int
+    ) -> Iterator[Transaction]:
+        """Yield from the front what fits into a block's encoding. Source: EIP-7934."""
+        if room_bytes < 0:
+            return
+        for tx in transactions:
+            room_bytes -= len(tx.raw) + PREFIX_BYTES
+            self._room_bytes = room_bytes
+            if room_bytes < 0:
+                return
+            yield tx
+
+    def fits(self, timestamp: int) -> bool:
+        """Return whether the block could be finished with this timestamp, in seconds.
+
+        It can when it is its own, or when nothing has looked at it and the rules are the same.
+        """
+        return timestamp == self.header.timestamp or (
+            not self._run.has_read_time
+            and self._executor.rules_at(timestamp) == self._context.rules
+        )
+
+    def compute(self) -> tuple[Execution, Header, StateUpdate]:
+        """Return the outcome with the roots, which no timestamp changes; nothing more gets in."""
+        if self._computed is None:
+            execution = self._run.result()
+            header, update = self._executor.compute(self._store, self.header, execution)
+            self._computed = execution, header, update
+        return self._computed
+
+    def finish(self, timestamp: int) -> tuple[Executed, Refused]:
+        """Return the block with a timestamp that `fits`, and the transactions left out."""
+        ensure(self.fits(timestamp), "a block's timestamp is the one that its contracts read")
+        execution, header, update = self.compute()
+        executed = self._executor.seal(
+            self._store,
+            replace(header, timestamp=timestamp),
+            execution,
+            update,
+            replace(self._context, timestamp=timestamp),
+            self._validators,
+        )
+        return executed, (*execution.rejected, *self._refused)
 
 
 def block_context(header: Header, params: ChainParams, block_hash: BlockHash) -> BlockContext:
@@ -309,15 +453,6 @@ def block_context(header: Header, params: ChainParams, block_hash: BlockHash) ->
         parent_beacon_block_root=header.parent_beacon_block_root,
         rules=rules_at(params, header.timestamp),
     )
-
-
-def _fitting(transactions: Iterable[Transaction], room_bytes: int) -> Iterator[Transaction]:
-    """Yield from the front what fits into a block's encoding. Source: EIP-7934."""
-    for tx in transactions:
-        room_bytes -= len(tx.raw) + PREFIX_BYTES
-        if room_bytes < 0:
-            return
-        yield tx
 
 
 def _check_size(block: Block) -> None:

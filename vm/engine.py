@@ -208,8 +208,49 @@ class ExecutionStopped(Rejected):
     """The caller's `stop` ended a call before its result."""
 
 
+class BlockRun(Protocol):
+    """A block in the making, see `Engine.begin`; for one thread at a time."""
+
+    @property
+    def is_full(self) -> bool:
+        """True when no transaction at all fits any more."""
+        ...
+
+    @property
+    def has_read_time(self) -> bool:
+        """True when something that ran has looked at the block's timestamp."""
+        ...
+
+    def extend(
+        self, transactions: Iterable[Transaction], stop: Callable[[], bool] | None = None
+    ) -> None:
+        """Run more `transactions`, as `execute` with `skip_invalid` does.
+
+        `stop` is asked before a transaction is taken, so one that was taken was run or refused.
+        Raises ExecutionStopped when the run was abandoned; it is of no use then.
+        """
+        ...
+
+    def result(self) -> Execution:
+        """End the block and return what happened; the run is over."""
+        ...
+
+
 class Engine(Protocol):
     """An execution engine. Implementations hold no state between calls and are thread-safe."""
+
+    def begin(
+        self,
+        state: StateReader,
+        context: BlockContext,
+        *,
+        abandon: Callable[[], bool] | None = None,
+    ) -> BlockRun:
+        """Begin a block on `state` in several steps; invalid transactions are left out.
+
+        `abandon` is asked often while code runs; when it says yes, `extend` ends at once.
+        """
+        ...
 
     def execute(
         self,

@@ -10,7 +10,7 @@ from primitives.params import ChainParams
 from primitives.transaction import Transaction
 from primitives.types import Address, Hash32, Wei
 from vm.blocks import BlockExecutor
-from vm.engine import BlockContext, Engine, Execution
+from vm.engine import BlockContext, BlockRun, Engine, Execution
 from vm.pyevm.engine import PyEvmEngine
 from vm.state.changes import StateReader
 
@@ -51,6 +51,16 @@ class DevEngine(PyEvmEngine):
             skip_invalid=skip_invalid,
             stop=stop,
         )
+
+    def begin(
+        self,
+        state: StateReader,
+        context: BlockContext,
+        *,
+        abandon: Callable[[], bool] | None = None,
+    ) -> BlockRun:
+        """Begin a block. See `Engine.begin`."""
+        return super().begin(state, replace(context, contracts_send=True), abandon=abandon)
 
 
 class DevExecutor(BlockExecutor):

@@ -169,7 +169,7 @@ class WholeNode:
                 core=core,
                 ledger=ledger,
                 intake=intake,
-                proposals=Proposals(ledger, intake, network, self._key.address),
+                proposals=Proposals(ledger, intake, network, self._key.address, self._key.address),
                 sync=Sync(ledger, network, params.chain_id),
                 network=network,
                 permissions=permissions,

@@ -15,19 +15,16 @@ from primitives.errors import (
     BadBlobs,
     ConfigError,
     FeeTooLow,
-    GasLimitExceeded,
     InsufficientFunds,
     IntrinsicGasTooLow,
-    InvalidTransaction,
 )
-from primitives.params import ChainParams
-from primitives.receipt import Receipt, bloom_of
 from primitives.transaction import AccessList, Transaction
 from primitives.types import EMPTY_CODE_HASH, Address, Gas, Hash32, Wei
 from vm.engine import (
     OUT_OF_GAS,
     REVERTED,
     BlockContext,
+    BlockRun,
     Call,
     CallResult,
     Engine,
@@ -41,13 +38,14 @@ from vm.engine import (
 )
 from vm.fees import BLOB_GAS, blob_base_fee
 from vm.forks import Fork
+from vm.pyevm.blockrun import PyEvmRun
 from vm.pyevm.errors import STACK_UNDERFLOW
-from vm.pyevm.forks.system import begin_block, end_block
+from vm.pyevm.forks.system import begin_block
 from vm.pyevm.shadow import Dump, ShadowEngine
 from vm.pyevm.simulating import BlockSimulation
 from vm.pyevm.state import INTERPRETED, PLAIN, TUNED, State, Tuning
 from vm.pyevm.tracing import run_traced, trace_transactions
-from vm.pyevm.transition import Outcome, order_of_call, run, run_transaction
+from vm.pyevm.transition import Outcome, order_of_call, run
 from vm.state.changes import StateReader
 from vm.state.memory import MemoryState
 from vm.state.overlay import Overlay
@@ -59,11 +57,9 @@ from vm.validate import (
     BLOB_VERSION,
     GAS_BASE,
     TRANSACTION_GAS_MAX,
-    check_against_state,
     check_funds,
     check_gas_covers,
     check_initcode,
-    check_static,
     checksum,
 )
 
@@ -93,19 +89,20 @@ class PyEvmEngine:
         stop: Stop | None = None,
     ) -> Execution:
         """Run `transactions` in order on `state`. See `Engine.execute`."""
-        block = _BlockRun(state, context, self._allow_unprotected, self._tuning)
-        for tx in transactions:
-            if (stop is not None and stop()) or block.is_full:
-                break
-            try:
+        block = PyEvmRun(state, context, self._allow_unprotected, self._tuning)
+        if skip_invalid:
+            block.extend(transactions, stop)
+        else:
+            for tx in block.taken(transactions, stop):
                 block.check(tx)
-            except InvalidTransaction as error:
-                if not skip_invalid:
-                    raise
-                block.rejected.append((tx, error))
-            else:
                 block.include(tx)
         return block.result()
+
+    def begin(
+        self, state: StateReader, context: BlockContext, *, abandon: Stop | None = None
+    ) -> BlockRun:
+        """Begin a block that is built in several steps. See `Engine.begin`."""
+        return PyEvmRun(state, context, self._allow_unprotected, self._tuning, abandon)
 
     def call(
         self,
@@ -246,102 +243,6 @@ def _call_result(outcome: Outcome) -> CallResult:
         logs=outcome.logs,
         gas_refunded=outcome.gas_refunded,
     )
-
-
-class _BlockRun:
-    """A block in the making: the overlay and what has been included so far."""
-
-    def __init__(
-        self,
-        reader: StateReader,
-        context: BlockContext,
-        allow_unprotected: bool,
-        tuning: Tuning,
-    ) -> None:
-        self._context = context
-        self._params = ChainParams(chain_id=context.chain_id, gas_limit=context.gas_limit)
-        self._allow_unprotected = allow_unprotected
-        self._rules = context.rules
-        self._overlay = Overlay(reader, keeps_empty=self._rules.keeps_empty)
-        self._state = State(self._overlay, context, tuning=tuning)
-        self._gas_used = 0
-        self._blobs_left = 0 if self._rules.blobs is None else self._rules.blobs.maximum
-        self._blob_fee = blob_base_fee(context.excess_blob_gas, self._rules.blobs)
-        self._transactions: list[Transaction] = []
-        self._receipts: list[Receipt] = []
-        self._gas_used_each: list[Gas] = []
-        self._created: list[Address | None] = []
-        self.rejected: list[tuple[Transaction, InvalidTransaction]] = []
-        begin_block(self._state, context)
-
-    @property
-    def is_full(self) -> bool:
-        """True when no transaction at all fits any more."""
-        return self._gas_left < GAS_BASE
-
-    @property
-    def _gas_left(self) -> int:
-        return self._context.gas_limit - self._gas_used
-
-    def check(self, tx: Transaction) -> None:
-        """Raise the InvalidTransaction that `tx` deserves as the block's next."""
-        check_static(tx, self._params, rules=self._rules, allow_unprotected=self._allow_unprotected)
-        if tx.gas > self._gas_left:
-            raise GasLimitExceeded("gas limit reached", gas=tx.gas, limit=self._gas_left)
-        if len(tx.blob_hashes) > self._blobs_left:
-            raise GasLimitExceeded(
-                "blob gas limit reached",
-                gas=len(tx.blob_hashes) * BLOB_GAS,
-                limit=self._blobs_left * BLOB_GAS,
-            )
-        check_against_state(
-            tx,
-            self._overlay.account(tx.sender),
-            b"" if self._context.contracts_send else self._overlay.get_code(tx.sender),
-            self._context.base_fee,
-            fork=self._rules.fork,
-            blob_fee=self._blob_fee,
-        )
-
-    def include(self, tx: Transaction) -> None:
-        """Run a checked transaction and write its receipt."""
-        outcome = run_transaction(self._state, tx, self._blob_fee)
-        self._gas_used += outcome.gas_used
-        self._blobs_left -= len(tx.blob_hashes)
-        self._transactions.append(tx)
-        self._gas_used_each.append(outcome.gas_used)
-        self._created.append(outcome.created)
-        self._receipts.append(
-            Receipt(
-                type=tx.type,
-                status=int(outcome.error is None),
-                cumulative_gas_used=Gas(self._gas_used),
-                logs=outcome.logs,
-                bloom=bloom_of(outcome.logs),
-                state_root=self._root(),
-            )
-        )
-
-    def _root(self) -> Hash32 | None:
-        """Return the state root of now, where receipts hold it (before EIP-658)."""
-        root_of = self._context.root_of
-        if root_of is None or self._rules.fork >= Fork.BYZANTIUM:
-            return None
-        return root_of(self._overlay.changes())
-
-    def result(self) -> Execution:
-        """End the block and return its execution."""
-        requests = end_block(self._state, self._context, self._receipts)
-        return Execution(
-            transactions=tuple(self._transactions),
-            receipts=tuple(self._receipts),
-            changes=self._overlay.changes(),
-            gas_used=Gas(self._gas_used),
-            rejected=tuple(self.rejected),
-            gas_used_each=tuple(self._gas_used_each),
-            created=tuple(self._created),
-            requests=requests,
-        )
 
 
 class _Caller:

@@ -18,6 +18,7 @@ from primitives.transaction import AccessList, Transaction
 from primitives.types import Address, Gas, Hash32, Height
 from vm.engine import (
     BlockContext,
+    BlockRun,
     Call,
     CallResult,
     Engine,
@@ -69,6 +70,21 @@ class ShadowEngine:
         )
         job = Job(context, tuple(taken), skip_invalid, None)
         return self._judge(job, reader, first, second)
+
+    def begin(
+        self, state: StateReader, context: BlockContext, *, abandon: Stop | None = None
+    ) -> BlockRun:
+        """Begin a block with the first; the second runs it at its end. See `Engine.begin`."""
+        reader, context = NotingReader(state), _noting(context)
+        run = self._first.begin(reader, context, abandon=abandon)
+
+        def judge(first: Execution, taken: Sequence[Transaction]) -> Execution:
+            second = _attempt(
+                lambda: self._second.execute(reader, context, taken, skip_invalid=True)
+            )
+            return self._judge(Job(context, tuple(taken), True, None), reader, first, second)
+
+        return _ShadowRun(run, judge)
 
     def call(
         self,
@@ -180,6 +196,35 @@ class ShadowEngine:
         if isinstance(first, Invalid):
             raise first
         return first
+
+
+class _ShadowRun:
+    """A block in the making by one engine; `judge` compares it with another when it ends."""
+
+    def __init__(
+        self, run: BlockRun, judge: Callable[[Execution, Sequence[Transaction]], Execution]
+    ) -> None:
+        self._run = run
+        self._judge = judge
+        self._taken: list[Transaction] = []
+
+    @property
+    def is_full(self) -> bool:
+        """True when no transaction at all fits any more."""
+        return self._run.is_full
+
+    @property
+    def has_read_time(self) -> bool:
+        """True when something that ran has looked at the block's timestamp."""
+        return self._run.has_read_time
+
+    def extend(self, transactions: Iterable[Transaction], stop: Stop | None = None) -> None:
+        """Run what is valid of `transactions`. See `BlockRun.extend`."""
+        self._run.extend(_noted(transactions, self._taken), stop)
+
+    def result(self) -> Execution:
+        """End the block; raises EngineDiffers."""
+        return self._judge(self._run.result(), self._taken)
 
 
 class NotingReader:

@@ -53,6 +53,8 @@ class State(PragueState):
     """
 
     computation_class = Computation
+    has_read_time = False
+    """True once anything has asked for the block's timestamp."""
 
     def __init__(
         self,
@@ -88,6 +90,12 @@ class State(PragueState):
             base_fee_per_gas=context.base_fee,
             excess_blob_gas=context.excess_blob_gas,
         )
+
+    @property
+    def timestamp(self) -> int:
+        """Return the block's timestamp in seconds, and remember that it was asked for."""
+        self.has_read_time = True
+        return self.execution_context.timestamp
 
     def get_ancestor_hash(self, block_number: int) -> EthHash32:
         """Return the hash of one of the last 256 blocks, or nothing (opcode BLOCKHASH)."""

@@ -1,8 +1,11 @@
-"""A state reader over a committed state and a change set that is not committed yet."""
+"""What is committed with what is not committed yet on top: a state reader, and a whole store."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from primitives.account import Account
+from primitives.keyvalue import Column, KeyValueReader, Write
 from primitives.types import Address, Hash32
 from vm.state.changes import ChangeSet, StateReader
 
@@ -48,3 +51,43 @@ class LayeredState:
     def _is_cut_off(self, address: Address) -> bool:
         changes = self._changes
         return address in changes.wiped or changes.accounts.get(address, self) is None
+
+
+class UncommittedStore:
+    """The `KeyValueReader` of `below` after `writes`, which nobody has written yet.
+
+    Once they are written, `settle` makes it read what is committed; nothing that it answers
+    changes by that. Safe from any thread if `below` is.
+    """
+
+    def __init__(self, below: KeyValueReader, writes: Iterable[Write]) -> None:
+        rows = {(column, key): value for column, key, value in writes}
+        self._layers: tuple[dict[tuple[Column, bytes], bytes | None], KeyValueReader]
+        self._layers = rows, below
+
+    def get(self, column: Column, key: bytes) -> bytes | None:
+        """Return the value of `key` after the writes, or None."""
+        rows, below = self._layers
+        if rows:
+            try:
+                return rows[column, key]
+            except KeyError:
+                pass
+        return below.get(column, key)
+
+    def scan(
+        self, column: Column, prefix: bytes = b"", start: bytes = b""
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) in key order for keys >= `start` that begin with `prefix`."""
+        rows, below = self._layers
+        found: dict[bytes, bytes | None] = dict(below.scan(column, prefix, start))
+        for (where, key), value in rows.items():
+            if where is column and key >= start and key.startswith(prefix):
+                found[key] = value
+        for key, value in sorted(found.items()):
+            if value is not None:
+                yield key, value
+
+    def settle(self, committed: KeyValueReader) -> None:
+        """Read from `committed`, whose state is that of `below` after the writes."""
+        self._layers = {}, committed
