@@ -56,7 +56,6 @@ contract Farming is Guarded {
     error BadDuration(uint40 duration);
     error RateWouldFall();
     error TooSmall();
-    error NoCode(address token);
 
     constructor(address owner_, IExitPolicy policy) Guarded(owner_, policy) {}
 
@@ -143,7 +142,7 @@ contract Farming is Guarded {
         uint256 amount = book.forfeited;
         book.forfeited = 0;
         emit Reclaimed(farm, to, amount);
-        _send(book.rewardToken, to, amount);
+        _send(book.rewardToken, msg.sender, to, amount);
     }
 
     // Stakers ---------------------------------------------------------------------------------
@@ -196,7 +195,7 @@ contract Farming is Guarded {
         uint128 room = type(uint128).max - book.forfeited;
         book.forfeited += given > room ? room : given;
         emit EmergencyWithdrawn(farm, msg.sender, amount, given);
-        _send(book.stakeToken, msg.sender, amount);
+        _send(book.stakeToken, msg.sender, msg.sender, amount);
     }
 
     function _takeOut(uint256 farm, Farm storage book, Stake storage own, uint256 amount) private {
@@ -204,7 +203,7 @@ contract Farming is Guarded {
         own.amount -= uint128(amount);
         book.staked -= uint128(amount);
         emit Withdrawn(farm, msg.sender, amount);
-        _send(book.stakeToken, msg.sender, amount);
+        _send(book.stakeToken, msg.sender, msg.sender, amount);
     }
 
     function _pay(uint256 farm, Farm storage book, Stake storage own) private returns (uint256 reward) {
@@ -212,7 +211,7 @@ contract Farming is Guarded {
         if (reward == 0) return 0;
         own.reward = 0;
         emit Claimed(farm, msg.sender, reward);
-        _send(book.rewardToken, msg.sender, reward);
+        _send(book.rewardToken, msg.sender, msg.sender, reward);
     }
 
     // Time ------------------------------------------------------------------------------------
@@ -266,10 +265,5 @@ contract Farming is Guarded {
     function _managed(uint256 farm) private view returns (Farm storage book) {
         book = _stored(farm);
         if (msg.sender != book.manager) revert NotManager(msg.sender);
-    }
-
-    function _send(address token, address to, uint256 amount) private {
-        _checkExit(token, to, amount);
-        Money.give(token, to, amount);
     }
 }

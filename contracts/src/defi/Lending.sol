@@ -279,7 +279,7 @@ contract Lending is Guarded, IERC3156FlashLender {
         market.supplied = supplied - uint128(assets);
         market.supplyShares = all - uint128(shares);
         emit Withdrawn(id, account, to, assets, shares);
-        _send(params.loan, to, assets);
+        _send(params.loan, account, to, assets);
         return assets;
     }
 
@@ -310,7 +310,7 @@ contract Lending is Guarded, IERC3156FlashLender {
         accountOf[id][account].collateral -= assets.toUint128();
         _checkHealth(params, market, accountOf[id][account]);
         emit CollateralTaken(id, account, to, assets);
-        _send(params.collateral, to, assets);
+        _send(params.collateral, account, to, assets);
     }
 
     /// @notice Borrows `assets` against the collateral of `account`. Returns the shares of debt.
@@ -335,7 +335,7 @@ contract Lending is Guarded, IERC3156FlashLender {
         uint256 debt = _checkHealth(params, market, own);
         if (debt < market.debtMin) revert DebtTooSmall(debt, market.debtMin);
         emit Borrowed(id, account, to, assets, shares);
-        _send(params.loan, to, assets);
+        _send(params.loan, account, to, assets);
     }
 
     /// @notice Repays up to `assets` of the debt of `account`; more than the debt repays all of it.
@@ -400,7 +400,7 @@ contract Lending is Guarded, IERC3156FlashLender {
             if (seized == collateral) _realise(id, market, own, borrower);
             else if (debt - repaid < market.debtMin) revert DebtTooSmall(debt - repaid, market.debtMin);
         }
-        _send(params.collateral, msg.sender, seized);
+        _send(params.collateral, msg.sender, msg.sender, seized);
     }
 
     /// @dev How much of the debt may be repaid now: a part, or all of it when it is small, far
@@ -489,7 +489,7 @@ contract Lending is Guarded, IERC3156FlashLender {
     {
         _lock();
         uint256 fee = flashFee(token, amount);
-        _send(token, address(receiver), amount);
+        _send(token, address(receiver), address(receiver), amount);
         _unlock();
         bytes32 answer = receiver.onFlashLoan(msg.sender, token, amount, fee, data);
         if (answer != FLASH_DONE) revert FlashRefused(token);
@@ -514,18 +514,13 @@ contract Lending is Guarded, IERC3156FlashLender {
         _checkCash(market, amount);
         market.reserves -= amount.toUint128();
         emit ReservesTaken(id, to, amount);
-        _send(params.loan, to, amount);
+        _send(params.loan, msg.sender, to, amount);
     }
 
     function takeFlashFees(address token, address to) external locked onlyOwner {
         uint256 amount = flashFees[token];
         flashFees[token] = 0;
         emit FlashFeesTaken(token, to, amount);
-        _send(token, to, amount);
-    }
-
-    function _send(address token, address to, uint256 amount) private {
-        _checkExit(token, to, amount);
-        Money.give(token, to, amount);
+        _send(token, msg.sender, to, amount);
     }
 }

@@ -387,23 +387,6 @@ def test_flash_loan_locks_the_exchange(world: Any) -> None:
     assert worked == (False,) * 5 + (True, True)
 
 
-def test_exit_policy() -> None:
-    """With a policy, nothing leaves to an account that it refuses."""
-    first_exchange = new_exchange()
-    policy = first_exchange.world.deploy("Policy")
-    amm = first_exchange.world.deploy("Amm", OWNER, policy.address)
-    exchange = Exchange(first_exchange.world, amm)
-    one, two = exchange.tokens()
-    key = exchange.pool(one.address, two.address)
-    exchange.add(ALICE, key, -60, 60, DEEP)
-    policy.send(BOB, "refuse", BOB, True)
-    with pytest.raises(Reverted, match="ExitRefused"):
-        exchange.swap(BOB, key[0], [hop(key[1])], 1000)
-    exchange.swap(BOB, key[0], [hop(key[1])], 1000, to=CAROL)
-    with pytest.raises(Reverted, match="ExitRefused"):
-        exchange.remove(ALICE, key, -60, 60, DEEP, to=BOB)
-
-
 def test_liquidity_for_amounts(world: Any) -> None:
     """The quoter's liquidity costs no more than the amounts, and nearly all of one of them."""
     exchange, _, _, key = world

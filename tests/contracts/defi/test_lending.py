@@ -438,17 +438,3 @@ def test_gift_changes_nothing(bank: Bank) -> None:
         token.send(EVE, "transfer", bank.lending.address, 777 * UNIT)
     after = bank.balances(ALICE), bank.balances(BOB), bank.lending.read("healthOf", bank.id, BOB)
     assert before == after
-
-
-def test_exit_policy() -> None:
-    """With a policy nothing leaves to an account that it refuses."""
-    bank = new_bank()
-    policy = bank.world.deploy("Policy")
-    lending = bank.world.deploy("Lending", OWNER, policy.address)
-    lending.send(OWNER, "createMarket", bank.params, MAX >> 128, MAX >> 128, 0)
-    bank.loan.send(ALICE, "approve", lending.address, MAX)
-    lending.send(ALICE, "supply", bank.params, UNIT, ALICE)
-    policy.send(EVE, "refuse", ALICE, True)
-    with pytest.raises(Reverted, match="ExitRefused"):
-        lending.send(ALICE, "withdraw", bank.params, MAX, ALICE, ALICE)
-    lending.send(ALICE, "withdraw", bank.params, MAX, ALICE, BOB)
