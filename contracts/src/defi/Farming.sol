@@ -38,7 +38,9 @@ contract Farming is Guarded {
     uint40 public constant DURATION_MIN = 60;
     uint40 public constant DURATION_MAX = 10 * 365 days;
 
-    Farm[] private _farms;
+    /// @dev Shares its word with the exit policy.
+    uint96 private _count;
+    mapping(uint256 farm => Farm) private _farms;
     mapping(uint256 farm => mapping(address => Stake)) private _stakes;
 
     event FarmCreated(
@@ -60,7 +62,7 @@ contract Farming is Guarded {
     constructor(address owner_, IExitPolicy policy) Guarded(owner_, policy) {}
 
     function count() external view returns (uint256) {
-        return _farms.length;
+        return _count;
     }
 
     function farmOf(uint256 farm) external view settled returns (Farm memory) {
@@ -106,8 +108,8 @@ contract Farming is Guarded {
         returns (uint256 farm)
     {
         if (stakeToken.code.length == 0) revert NoCode(stakeToken);
-        farm = _farms.length;
-        Farm storage book = _farms.push();
+        farm = _count++;
+        Farm storage book = _farms[farm];
         book.stakeToken = stakeToken;
         book.rewardToken = rewardToken;
         book.manager = msg.sender;
@@ -185,11 +187,11 @@ contract Farming is Guarded {
     ///         not, because it is not touched.
     function emergencyWithdraw(uint256 farm) external locked returns (uint256 amount) {
         Farm storage book = _stored(farm);
-        _update(book);
+        uint256 perUnit = _update(book);
         Stake memory own = _stakes[farm][msg.sender];
         amount = own.amount;
         if (amount == 0) revert TooSmall();
-        uint128 given = uint128(_owed(own, book.perUnit));
+        uint128 given = uint128(_owed(own, perUnit));
         delete _stakes[farm][msg.sender];
         book.staked -= own.amount;
         uint128 room = type(uint128).max - book.forfeited;
@@ -218,31 +220,37 @@ contract Farming is Guarded {
 
     /// @dev What is due since the last update, and the seconds it took.
     function _due(Farm storage book) private view returns (uint256 paid, uint256 time) {
-        uint256 timeLeft = book.timeLeft;
-        time = block.timestamp - book.updated;
+        (uint256 updated, uint256 timeLeft) = (book.updated, book.timeLeft);
+        (uint256 staked, uint256 left) = (book.staked, book.left);
+        time = block.timestamp - updated;
         if (time > timeLeft) time = timeLeft;
-        if (time == 0 || book.staked == 0) return (0, 0);
-        // All of it in the last second: no dust stays behind.
-        paid = (uint256(book.left) * time) / timeLeft;
-    }
-
-    function _update(Farm storage book) private {
-        (uint256 paid, uint256 time) = _due(book);
-        book.updated = uint40(block.timestamp);
-        if (time == 0) return;
-        book.timeLeft -= uint40(time);
-        if (paid == 0) return;
-        book.left -= uint128(paid);
+        if (time == 0 || staked == 0) return (0, 0);
+        // All of it in the last second: no dust stays behind. 128 bits times 40 fit.
         unchecked {
-            // Wraps around; only differences of it are ever used. No fund can lock principal in.
-            book.perUnit += FullMath.mulDiv(paid, Q128, book.staked);
+            paid = (left * time) / timeLeft;
         }
     }
 
+    /// @dev Books what is due; returns the reward per unit so far.
+    function _update(Farm storage book) private returns (uint256 perUnit) {
+        (uint256 paid, uint256 time) = _due(book);
+        uint40 timeLeft = book.timeLeft;
+        perUnit = book.perUnit;
+        // No more is due than is left, in no more time than is left.
+        unchecked {
+            (book.updated, book.timeLeft) = (uint40(block.timestamp), timeLeft - uint40(time));
+            if (paid == 0) return perUnit;
+            (uint128 staked, uint128 left) = (book.staked, book.left);
+            book.left = left - uint128(paid);
+            // Wraps around; only differences of it are ever used. No fund can lock principal in.
+            perUnit += FullMath.mulDiv(paid, Q128, staked);
+        }
+        book.perUnit = perUnit;
+    }
+
     function _settle(uint256 farm, Farm storage book) private returns (Stake storage own) {
-        _update(book);
+        uint256 perUnit = _update(book);
         own = _stakes[farm][msg.sender];
-        uint256 perUnit = book.perUnit;
         if (own.perUnit == perUnit) return own;
         own.reward = uint128(_owed(own, perUnit));
         own.perUnit = perUnit;
@@ -257,9 +265,9 @@ contract Farming is Guarded {
         owed = owed > room ? type(uint128).max : owed + own.reward;
     }
 
-    function _stored(uint256 farm) private view returns (Farm storage) {
-        if (farm >= _farms.length) revert UnknownFarm(farm);
-        return _farms[farm];
+    function _stored(uint256 farm) private view returns (Farm storage book) {
+        book = _farms[farm];
+        if (book.stakeToken == address(0)) revert UnknownFarm(farm);
     }
 
     function _managed(uint256 farm) private view returns (Farm storage book) {

@@ -18,7 +18,8 @@ abstract contract Guarded is Ownable2Step {
     /// @notice Asked before anything leaves; the zero address asks nobody.
     IExitPolicy public exitPolicy;
 
-    bool private transient _entered;
+    /// @dev 1 while a call is inside; a whole word, so that writing it reads nothing.
+    uint256 private transient _entered;
 
     event ExitPolicySet(address indexed policy);
 
@@ -39,7 +40,7 @@ abstract contract Guarded is Ownable2Step {
 
     /// @dev Views that others price by: no answer while the state is in between.
     modifier settled() {
-        if (_entered) revert Reentered();
+        if (_entered != 0) revert Reentered();
         _;
     }
 
@@ -49,16 +50,16 @@ abstract contract Guarded is Ownable2Step {
     }
 
     function _lock() internal {
-        if (_entered) revert Reentered();
-        _entered = true;
+        if (_entered != 0) revert Reentered();
+        _entered = 1;
     }
 
     function _unlock() internal {
-        _entered = false;
+        _entered = 0;
     }
 
     function _isLocked() internal view returns (bool) {
-        return _entered;
+        return _entered != 0;
     }
 
     /// @notice Has each exit asked of `policy`, or of nobody when it is zero.

@@ -333,6 +333,35 @@ def test_average_price(world: Any) -> None:
         amm.read("observe", key, [183])
 
 
+def test_history_begins_with_the_pool() -> None:
+    """The first second of a pool is known before anything is written of it, and stays known.
+
+    Planted: an unwritten first observation that is taken for one of the year 1970.
+    """
+    exchange = new_exchange()
+    one, two = (each.address for each in exchange.tokens())
+    key, clock, amm = exchange.pool(one, two, Fraction(3, 2)), exchange.world, exchange.amm
+    tick, born = amm.read("poolOf", key)[1], clock.time
+    assert tick != 0
+    clock.wait(50)
+    assert amm.read("observe", key, [0, 20, 50]) == (50 * tick, 30 * tick, 0)
+    with pytest.raises(Reverted, match="TooShortHistory") as caught:
+        amm.read("observe", key, [51])
+    assert caught.value.values == (born,)
+    amm.send(BOB, "growHistory", key, 1)
+    assert amm.read("observationOf", key, 0) == (0, 0)
+    amm.send(BOB, "growHistory", key, 3)
+    assert amm.read("observationOf", key, 0) == (born, 0)
+    exchange.add(ALICE, key, -60_000, 60_000, UNIT)
+    exchange.swap(BOB, one, [hop(two)], 1000)
+    clock.wait(10)
+    after = amm.read("poolOf", key)[1]
+    sums = amm.read("observe", key, [0, 10, 30, 60])
+    assert sums == (50 * tick + 10 * after, 50 * tick, 30 * tick, 0)
+    with pytest.raises(Reverted, match="TooShortHistory"):
+        amm.read("observe", key, [61])
+
+
 def test_history_has_a_bound(world: Any) -> None:
     """Room for observations stops at its maximum and never shrinks."""
     exchange, _, _, key = world
