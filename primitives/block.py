@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from primitives.codec import Item, as_bytes, as_uint, decode_list, encode, split, uint, wrap
+from primitives.codec import Cut, Item, as_bytes, as_uint, decode_list, encode, split, uint, wrap
 from primitives.crypto.keccak import keccak
 from primitives.errors import InvalidMessage
 from primitives.params import BLOCK_TRANSACTIONS_MAX
 from primitives.receipt import BLOOM_BYTES
-from primitives.transaction import Transaction, decode_transactions
+from primitives.transaction import OURS, Form, Transaction, decode_transactions
 from primitives.types import (
     ADDRESS_BYTES,
     EMPTY_OMMERS_HASH,
@@ -158,28 +158,41 @@ def decode_block(raw: bytes) -> Block:
 
     A transaction in it that does not decode raises InvalidTransaction.
     """
+    parts, places = block_parts(raw)
+    if len(parts) != BLOCK_PARTS:
+        raise InvalidMessage(f"a block has {BLOCK_PARTS} parts, found {len(parts)}")
+    if raw[places[2] :] != EMPTY_LIST * 2:
+        raise InvalidMessage("a block has no ommers and no withdrawals")
+    header = decode_header(raw[places[0] : places[1]])
+    return Block.of(header, decode_body(raw, parts[1], OURS, BLOCK_TRANSACTIONS_MAX))
+
+
+def block_parts(raw: bytes) -> tuple[list[Cut], list[int]]:
+    """Return the parts of an encoded block, and where each begins; raises InvalidMessage."""
     outer, _ = split(raw, 0, len(raw))
     if len(outer) != 1 or isinstance(outer[0], bytes):
         raise InvalidMessage("a block is one RLP list")
-    parts, starts = split(raw, *outer[0])
-    if len(parts) != BLOCK_PARTS:
-        raise InvalidMessage(f"a block has {BLOCK_PARTS} parts, found {len(parts)}")
-    if raw[starts[2] : outer[0][1]] != EMPTY_LIST * 2:
-        raise InvalidMessage("a block has no ommers and no withdrawals")
-    header = decode_header(raw[starts[0] : starts[1]])
-    if isinstance(parts[1], bytes):
-        raise InvalidMessage("the transactions of a block are an RLP list")
+    return split(raw, *outer[0])
+
+
+def decode_body(raw: bytes, part: Cut, form: Form, limit: int) -> tuple[Transaction, ...]:
+    """Return the transactions of a block's second part, at most `limit`, senders recovered.
+
+    Raises InvalidMessage, or the InvalidTransaction of one that does not decode.
+    """
     decoded = []
-    for each in decode_transactions(_transaction_raws(raw, *parts[1])):
+    for each in decode_transactions(_transaction_raws(raw, part, limit), form):
         if not isinstance(each, Transaction):
             raise each
         decoded.append(each)
-    return Block.of(header, tuple(decoded))
+    return tuple(decoded)
 
 
-def _transaction_raws(raw: bytes, at: int, end: int) -> list[bytes]:
+def _transaction_raws(raw: bytes, part: Cut, limit: int) -> list[bytes]:
     """Cut the list of transactions: a legacy one is a list, a typed one is a string."""
-    items, starts = split(raw, at, end, limit=BLOCK_TRANSACTIONS_MAX)
+    if isinstance(part, bytes):
+        raise InvalidMessage("the transactions of a block are an RLP list")
+    items, starts = split(raw, *part, limit=limit)
     raws = []
     for item, start in zip(items, starts, strict=True):
         if isinstance(item, bytes) and (not item or item[0] >= FIRST_BYTE_LEGACY_MIN):

@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
+from primitives.block import block_parts, decode_body
 from primitives.codec import (
+    ITEMS_MAX,
     Item,
     as_bytes,
     as_list,
@@ -24,7 +26,7 @@ from primitives.codec import (
 from primitives.crypto.keccak import keccak
 from primitives.errors import InvalidMessage
 from primitives.receipt import BLOOM_BYTES
-from primitives.transaction import PUBLIC, Transaction, decode_transactions
+from primitives.transaction import PUBLIC, Transaction
 from primitives.types import ADDRESS_BYTES, HASH_BYTES, Address, Gas, Hash32, Height, Wei
 
 FIELD_COUNTS: Final = (15, 16, 17, 20, 21)
@@ -33,7 +35,6 @@ FIELD_COUNTS: Final = (15, 16, 17, 20, 21)
 OMMERS_MAX: Final = 2
 GWEI: Final = 10**9
 NONCE_BYTES: Final = 8
-FIRST_BYTE_LEGACY_MIN: Final = 0x80
 LIST_MIN: Final = 0xC0
 LONG_LIST_MIN: Final = 0xF8
 BLOCK_BYTES_READ_MAX: Final = 64 << 20
@@ -249,41 +250,20 @@ def decode_public_block(raw: bytes) -> PublicBlock:
 
     Raises InvalidMessage, or the InvalidTransaction of a transaction that does not decode.
     """
-    outer, _ = split(raw, 0, len(raw))
-    if len(outer) != 1 or isinstance(outer[0], bytes):
-        raise InvalidMessage("a block is one RLP list")
-    parts, starts = split(raw, *outer[0])
+    parts, starts = block_parts(raw)
     if len(parts) not in (3, 4):
         raise InvalidMessage(f"a block has 3 or 4 parts, found {len(parts)}")
     header = decode_public_header(raw[starts[0] : starts[1]])
-    ends = [*starts[1:], outer[0][1]]
+    ends = [*starts[1:], len(raw)]
     ommers = as_list(decode_list(raw[starts[2] : ends[2]]))
     if len(ommers) > OMMERS_MAX:
         raise InvalidMessage(f"a block has at most {OMMERS_MAX} ommers, found {len(ommers)}")
     withdrawals = decode_list(raw[starts[3] : ends[3]]) if len(parts) == 4 else None
-    decoded = []
-    for each in decode_transactions(_transactions(raw, parts[1]), PUBLIC):
-        if not isinstance(each, Transaction):
-            raise each
-        decoded.append(each)
     return PublicBlock(
         header=header,
-        transactions=tuple(decoded),
+        transactions=decode_body(raw, parts[1], PUBLIC, ITEMS_MAX),
         ommers=tuple(_header(as_list(each)) for each in ommers),
         withdrawals=None if withdrawals is None else tuple(map(_withdrawal, withdrawals)),
         hash=keccak(raw[starts[0] : starts[1]]),
         size_bytes=len(raw),
     )
-
-
-def _transactions(raw: bytes, part: bytes | tuple[int, int]) -> list[bytes]:
-    """Cut the list of transactions: a legacy one is a list, a typed one is a string."""
-    if isinstance(part, bytes):
-        raise InvalidMessage("the transactions of a block are an RLP list")
-    items, starts = split(raw, *part)
-    raws = []
-    for item, start in zip(items, starts, strict=True):
-        if isinstance(item, bytes) and (not item or item[0] >= FIRST_BYTE_LEGACY_MIN):
-            raise InvalidMessage("a string in a block must hold a typed transaction")
-        raws.append(item if isinstance(item, bytes) else raw[start : item[1]])
-    return raws

@@ -72,6 +72,15 @@ class Registry:
             time.sleep(RECEIPT_POLL_S)
         raise UpstreamDown(f"the vote {name} is in no block after {RECEIPT_WAIT_S:.0f} s")
 
+    def proposal_in(self, receipt: Mapping[str, Any]) -> bytes:
+        """Return the open proposal that a vote's receipt names; raises QenexError without one."""
+        (ids,) = self.read("getOpenChanges")
+        topics = {topic for log in receipt["logs"] for topic in log["topics"]}
+        for each in ids:
+            if _hex(each) in topics:
+                return bytes(each)
+        raise QenexError("the vote was counted, but its proposal is over")
+
     def has_event(self, receipt: Mapping[str, Any], *names: str) -> bool:
         """Return whether the receipt holds one of these events of the contract."""
         topics = {

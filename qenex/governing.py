@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from eth_abi.abi import encode
 
-from contracts.addresses import QXC
+from contracts.addresses import AMM, FARMING, LENDING, QXC
 from primitives.crypto.keccak import keccak
 from primitives.errors import ConfigError
 from primitives.types import ZERO_ADDRESS, Address
-from qenex.abi import entries, selector
+from qenex.abi import call_data, entries, selector
 from qenex.amounts import Amount, Qxc, shown_address, to_address, to_wei
 from qenex.contract import Contract, Receipt
 
@@ -104,6 +104,16 @@ class Governance:
         """Propose what an account may do where the network limits senders or deployers."""
         data = encode(["address", "bool", "bool"], [to_address(account), may_send, may_deploy])
         return self.propose(ProposalType.PERMISSION_CHANGE, data, description)
+
+    def propose_exit_policy(self, policy: str | None, description: str) -> int:
+        """Propose whom exchange, lending and farming ask before anything leaves; None is nobody."""
+        place = ZERO_ADDRESS if policy is None else to_address(policy, "policy")
+        pools = (("Amm", AMM), ("Lending", LENDING), ("Farming", FARMING))
+        calls = [
+            (shown_address(pool), 0, call_data(name, "setExitPolicy", (place,)))
+            for name, pool in pools
+        ]
+        return self.propose_calls(calls, description)
 
     def propose_calls(self, calls: Sequence[tuple[str, int, bytes]], description: str) -> int:
         """Propose any calls of the timelock: target, wei, data."""

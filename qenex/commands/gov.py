@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from contracts.addresses import COMPLIANCE
+from qenex.amounts import shown_address
 from qenex.client import Client
 from qenex.commands.wallet import acting, number, reading, show, table, tell
 
@@ -124,6 +126,26 @@ def exempt(address: str, *, end: bool, description: str, client: Client, as_json
       qenex gov propose exempt 0x7099...79C8 --description "our pool" --test-account 0
     """
     made = client.governance.propose_exemption(address, exempt=not end, description=description)
+    _proposed(client, made, as_json=as_json)
+
+
+@propose.command("exits")
+@click.option(
+    "--policy",
+    default=shown_address(COMPLIANCE),
+    help="Contract that is asked; the network's Compliance by default.",
+)
+@click.option("--end", is_flag=True, help="Have nobody asked instead.")
+@_DESCRIPTION
+@acting
+def exits(*, policy: str, end: bool, description: str, client: Client, as_json: bool) -> None:
+    """Propose that only verified holders take value out of exchange, lending and farming.
+
+    \b
+    Example:
+      qenex gov propose exits --description "verified holders only" --test-account 0
+    """
+    made = client.governance.propose_exit_policy(None if end else policy, description)
     _proposed(client, made, as_json=as_json)
 
 

@@ -12,7 +12,6 @@ from eth_utils.address import to_checksum_address
 
 from genesis.fields import Field
 from genesis.nodes import check_multiaddr, peer_id_bytes, peer_id_text
-from primitives.errors import QenexError
 from primitives.params import NODE_REGISTRY
 from primitives.types import ZERO_ADDRESS
 from qenex.ballot import Registry, open_key, proposal_id
@@ -140,12 +139,6 @@ def _tell(registry: Registry, receipt: Mapping[str, Any]) -> None:
     if registry.has_event(receipt, "NodeAdmitted", "NodeRemoved"):
         click.echo("the change is made: all nodes follow it now")
         return
-    (ids,) = registry.read("getOpenChanges")
-    topics = {topic for log in receipt["logs"] for topic in log["topics"]}
-    for each in ids:
-        if "0x" + each.hex() in topics:
-            row = _proposal(registry, each)
-            click.echo(f"{row['id']}: {row['change']}")
-            click.echo(f"approved by power {row['approving']} so far")
-            return
-    raise QenexError("the vote was counted, but its proposal is over")
+    row = _proposal(registry, registry.proposal_in(receipt))
+    click.echo(f"{row['id']}: {row['change']}")
+    click.echo(f"approved by power {row['approving']} so far")

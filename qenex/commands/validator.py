@@ -11,7 +11,7 @@ import click
 from eth_utils.address import to_checksum_address
 
 from genesis.fields import Field
-from primitives.errors import ConfigError, QenexError
+from primitives.errors import ConfigError
 from primitives.params import POWER_MAX, VALIDATOR_REGISTRY
 from primitives.types import ZERO_ADDRESS, ZERO_HASH, Address
 from qenex.ballot import Registry, open_key, proposal_id
@@ -185,13 +185,7 @@ def _tell(registry: Registry, receipt: Mapping[str, Any]) -> None:
     if registry.has_event(receipt, "ValidatorChanged"):
         click.echo("the change is made: it counts from the next height on")
         return
-    (ids,) = registry.read("getOpenChanges")
-    topics = {topic for log in receipt["logs"] for topic in log["topics"]}
-    for each in ids:
-        if "0x" + each.hex() in topics:
-            row = _proposal(registry, each)
-            (quorum,) = registry.read("quorumPower")
-            click.echo(f"{row['id']}: {row['change']}")
-            click.echo(f"approved by power {row['approving']}, {quorum} are needed")
-            return
-    raise QenexError("the vote was counted, but its proposal is over")
+    row = _proposal(registry, registry.proposal_in(receipt))
+    (quorum,) = registry.read("quorumPower")
+    click.echo(f"{row['id']}: {row['change']}")
+    click.echo(f"approved by power {row['approving']}, {quorum} are needed")

@@ -7,6 +7,7 @@ from math import log
 import pytest
 
 from contracts.addresses import STAKING, TIMELOCK
+from primitives.account import Account
 from primitives.types import UINT256_MAX, Address, Wei
 from qenex.predeploys import Standard
 from tests.contracts.world import (
@@ -170,6 +171,26 @@ def test_exit(world: World) -> None:
     world.send(ALICE, "Staking", "redeem", shares, DAVE, ALICE)
     assert world.qxc(DAVE) - before == worth
     assert books(world)[2] == 0
+    assert world.read("Staking", "exitOf", ALICE) == (0, 0, 0)
+
+
+def test_all_tokens_there_can_be(world: World) -> None:
+    """The whole supply is staked, grows by all the reserve, and leaves: 104 bits hold each number.
+
+    Planted: fields of an exit one bit narrower lose tokens here.
+    """
+    rest = 2**104 - 1 - world.read("QXC", "totalSupply")
+    world.state.accounts[ALICE] = Account(
+        balance=Wei(rest), nonce=world.state.accounts[ALICE].nonce
+    )
+    world.send(ALICE, "QXC", "deposit", value=rest)
+    whole = world.qxc(ALICE)
+    world.send(ALICE, "QXC", "stake", whole)
+    world.wait(100 * YEAR)
+    staked, reserve, _ = books(world)
+    assert (staked, reserve) == (whole + SETTINGS.reserve_wei, 0)
+    paid = exit_all(world, ALICE)
+    assert paid > 2**103 and staked - paid <= 1
 
 
 def test_exit_refusals(world: World) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contracts.addresses import QXC, STANDARD, TIMELOCK
+from contracts.addresses import COMPLIANCE, QXC, STANDARD, TIMELOCK
 from genesis.document import parse
 from genesis.predeploys import registry_account
 from genesis.profiles import LOCALNET_CHAIN_ID, TEST_KEYS
@@ -20,6 +20,7 @@ from node.rpc.settings import RpcSettings
 from primitives.crypto.secp256k1 import PrivateKey
 from primitives.errors import ConfigError, UpstreamDown
 from primitives.params import ACCOUNT_PERMISSIONS, VALIDATOR_REGISTRY
+from primitives.types import ZERO_ADDRESS
 from primitives.validators import Validator, ValidatorSet
 from qenex import Client
 from qenex.amounts import Qxc, shown_address, to_wei
@@ -274,9 +275,29 @@ def test_commands(shell: Shell) -> None:
     assert "guardian" in shell.run("token info")[1]
 
 
+def test_exits_by_command(shell: Shell) -> None:
+    """Two votes have the pools ask Compliance before anything leaves, and then nobody."""
+    shell.run("token wrap 100", 0)
+    shell.run("stake add 50", 0)
+    client = shell.network.client()
+    pools = [each.contract for each in (client.amm, client.lending, client.farming)]
+    for more, asked in (("", COMPLIANCE), ("--end ", ZERO_ADDRESS)):
+        shell.network.wait(1)
+        line = f"gov propose exits {more}--description exits{more.strip()}"
+        number = shell.json(line, 0)["proposal"]
+        shell.network.wait(3)
+        shell.run(f"gov vote {number} yes", 0)
+        shell.network.wait(11)
+        shell.run(f"gov queue {number}", 3)
+        shell.network.wait(3)
+        assert shell.run(f"gov execute {number}", 3)[0] == 0
+        assert [each.read("exitPolicy") for each in pools] == ["0x" + asked.hex()] * 3
+
+
 @pytest.mark.parametrize(
     ("line", "who", "words"),
     [
+        ("gov propose exits --policy 0x12 --description x", 0, "policy: must be 20 bytes"),
         ("token wrap", 0, "Missing argument"),
         ("token wrap much", 0, "an amount is a number"),
         ("token send 0x12 1", 0, "address"),

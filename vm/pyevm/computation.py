@@ -59,6 +59,9 @@ class Computation(PragueComputation):
     opcodes = _opcodes()
     _precompiles = _PRECOMPILES
 
+    begins_with_nonce = True
+    """Whether a new contract begins with nonce 1. Source: EIP-161."""
+
     def __init__(
         self, state: StateAPI, message: MessageAPI, transaction_context: TransactionContextAPI
     ) -> None:
@@ -106,7 +109,8 @@ class Computation(PragueComputation):
     ) -> ComputationAPI:
         """Run initcode and store what it returns as the new contract's code."""
         snapshot = state.snapshot()
-        state.increment_nonce(message.storage_address)
+        if cls.begins_with_nonce:
+            state.increment_nonce(message.storage_address)
         cls.validate_create_message(message)
         computation = cls.apply_message(
             state, message, transaction_context, parent_computation=parent_computation
@@ -127,11 +131,17 @@ class Computation(PragueComputation):
             raise CodeTooLarge("max code size exceeded")
         if code.startswith(CODE_PREFIX_REFUSED):
             raise ReservedBytesInCode("invalid code: must not begin with 0xef")
-        try:
-            computation.consume_gas(len(code) * GAS_CODEDEPOSIT, reason="code deposit")
-        except OutOfGas:
-            raise CodeStorageOutOfGas("contract creation code storage out of gas") from None
-        state.set_code(message.storage_address, code)
+        deposit_code(state, message, computation)
+
+
+def deposit_code(state: StateAPI, message: MessageAPI, computation: ComputationAPI) -> None:
+    """Charge for the code that a creation returned, and store it; raises CodeStorageOutOfGas."""
+    code = computation.output
+    try:
+        computation.consume_gas(len(code) * GAS_CODEDEPOSIT, reason="code deposit")
+    except OutOfGas:
+        raise CodeStorageOutOfGas("contract creation code storage out of gas") from None
+    state.set_code(message.storage_address, code)
 
 
 def stoppable_opcode(jump: Callable[..., Any]) -> Callable[..., Any]:

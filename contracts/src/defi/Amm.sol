@@ -70,7 +70,6 @@ contract Amm is Guarded {
 
     error BadKey();
     error BadTier(uint24 fee, int24 tickSpacing);
-    error NoCode(address token);
     error BadRoute(uint256 hops);
     error TooLittle(uint256 received, uint256 min);
     error TooMuch(uint256 needed, uint256 max);
@@ -176,8 +175,8 @@ contract Amm is Guarded {
         (amount0, amount1) = (uint256(-need0), uint256(-need1));
         if (amount0 < wish.amount0Min) revert TooLittle(amount0, wish.amount0Min);
         if (amount1 < wish.amount1Min) revert TooLittle(amount1, wish.amount1Min);
-        _send(wish.key.token0, wish.recipient, amount0 + fees0);
-        _send(wish.key.token1, wish.recipient, amount1 + fees1);
+        _send(wish.key.token0, msg.sender, wish.recipient, amount0 + fees0);
+        _send(wish.key.token1, msg.sender, wish.recipient, amount1 + fees1);
     }
 
     function _modify(PoolKey memory key, int24 lower, int24 upper, int128 liquidity, bytes32 salt)
@@ -199,7 +198,7 @@ contract Amm is Guarded {
         if (amount > max) revert TooMuch(amount, max);
         if (earned > amount) {
             if (token == Money.NATIVE) _refund(msg.value);
-            _send(token, msg.sender, earned - amount);
+            _send(token, msg.sender, msg.sender, earned - amount);
         } else {
             _collect(token, amount - earned, max - earned);
         }
@@ -237,7 +236,7 @@ contract Amm is Guarded {
         amountIn = _routeBack(tokenIn, route, amountOut);
         if (amountIn > amountInMax) revert TooMuch(amountIn, amountInMax);
         _collect(tokenIn, amountIn, amountInMax);
-        _send(route[route.length - 1].token, recipient, amountOut);
+        _send(route[route.length - 1].token, msg.sender, recipient, amountOut);
     }
 
     /// @notice Swaps up to `amountIn` in one pool until its price is `sqrtPriceLimit`; what is not
@@ -356,8 +355,8 @@ contract Amm is Guarded {
         loan.fee1 = FullMath.mulDivRoundingUp(amount1, key.fee, AmmPools.PIPS);
         uint256 held0 = Money.held(key.token0);
         uint256 held1 = Money.held(key.token1);
-        _send(key.token0, msg.sender, amount0);
-        _send(key.token1, msg.sender, amount1);
+        _send(key.token0, msg.sender, msg.sender, amount0);
+        _send(key.token1, msg.sender, msg.sender, amount1);
         bytes32 done = IAmmFlashBorrower(msg.sender).onAmmFlash(msg.sender, key, loan, data);
         if (done != FLASH_DONE) revert NotAcknowledged();
         return (_gained(key.token0, held0, loan.fee0), _gained(key.token1, held1, loan.fee1));
@@ -475,7 +474,7 @@ contract Amm is Guarded {
     function takeProtocolFees(address token, address to) external locked onlyOwner {
         uint256 amount = protocolFees[token];
         protocolFees[token] = 0;
-        _send(token, to, amount);
+        _send(token, msg.sender, to, amount);
         emit ProtocolFeesTaken(token, to, amount);
     }
 
@@ -511,17 +510,12 @@ contract Amm is Guarded {
         if (msg.value != 0) revert Money.WrongValue(msg.value, 0);
     }
 
-    function _send(address token, address to, uint256 amount) private {
-        _checkExit(token, to, amount);
-        Money.give(token, to, amount);
-    }
-
     function _deliver(address token, address to, uint256 amount, uint256 min)
         private
         returns (uint256 received)
     {
         uint256 was = Money.balanceOf(token, to);
-        _send(token, to, amount);
+        _send(token, msg.sender, to, amount);
         received = Money.balanceOf(token, to) - was;
         if (received < min) revert TooLittle(received, min);
     }

@@ -65,6 +65,8 @@ library AmmPools {
         return type(uint128).max / uint128(uint24(high - low + 1));
     }
 
+    /// @dev Writes one word. The first observation, a sum of 0 now, is what the pool's first word
+    ///      says until another is written, and a limit of 0 is one of 1.
     function begin(Pool storage pool, uint160 sqrtPrice) internal returns (int24 tick) {
         if (pool.sqrtPrice != 0) revert PoolExists();
         tick = TickMath.getTickAtSqrtPrice(sqrtPrice);
@@ -72,8 +74,6 @@ library AmmPools {
         pool.tick = tick;
         pool.observedAt = uint32(block.timestamp);
         pool.observationCount = 1;
-        pool.observationLimit = 1;
-        pool.observations[0] = Observation(uint32(block.timestamp), 0);
     }
 
     // Swaps -----------------------------------------------------------------------------------
@@ -318,7 +318,9 @@ library AmmPools {
         if (pool.sqrtPrice == 0) revert UnknownPool();
         if (limit > OBSERVATIONS_MAX) limit = OBSERVATIONS_MAX;
         uint16 room = pool.observationLimit;
+        if (room == 0) room = 1;
         if (limit <= room) return room;
+        if (pool.observations[0].time == 0) pool.observations[0].time = pool.observedAt;
         // Touching a slot now makes the swap that uses it later cheaper. A time of 1 is no time.
         for (uint256 i = room; i < limit; ++i) pool.observations[i].time = 1;
         pool.observationLimit = limit;
@@ -348,7 +350,8 @@ library AmmPools {
             left = pool.observations[0];
         }
         uint256 high = low == 0 ? newest : newest + count;
-        if (target < left.time) revert TooShortHistory(left.time);
+        uint32 oldest = left.time == 0 ? pool.observedAt : left.time;
+        if (target < oldest) revert TooShortHistory(oldest);
         while (high - low > 1) {
             uint256 middle = (low + high) / 2;
             if (pool.observations[middle % count].time <= target) low = middle;

@@ -38,7 +38,9 @@ contract Farming is Guarded {
     uint40 public constant DURATION_MIN = 60;
     uint40 public constant DURATION_MAX = 10 * 365 days;
 
-    Farm[] private _farms;
+    /// @dev Shares its word with the exit policy.
+    uint96 private _count;
+    mapping(uint256 farm => Farm) private _farms;
     mapping(uint256 farm => mapping(address => Stake)) private _stakes;
 
     event FarmCreated(
@@ -56,12 +58,11 @@ contract Farming is Guarded {
     error BadDuration(uint40 duration);
     error RateWouldFall();
     error TooSmall();
-    error NoCode(address token);
 
     constructor(address owner_, IExitPolicy policy) Guarded(owner_, policy) {}
 
     function count() external view returns (uint256) {
-        return _farms.length;
+        return _count;
     }
 
     function farmOf(uint256 farm) external view settled returns (Farm memory) {
@@ -107,8 +108,8 @@ contract Farming is Guarded {
         returns (uint256 farm)
     {
         if (stakeToken.code.length == 0) revert NoCode(stakeToken);
-        farm = _farms.length;
-        Farm storage book = _farms.push();
+        farm = _count++;
+        Farm storage book = _farms[farm];
         book.stakeToken = stakeToken;
         book.rewardToken = rewardToken;
         book.manager = msg.sender;
@@ -143,7 +144,7 @@ contract Farming is Guarded {
         uint256 amount = book.forfeited;
         book.forfeited = 0;
         emit Reclaimed(farm, to, amount);
-        _send(book.rewardToken, to, amount);
+        _send(book.rewardToken, msg.sender, to, amount);
     }
 
     // Stakers ---------------------------------------------------------------------------------
@@ -186,17 +187,17 @@ contract Farming is Guarded {
     ///         not, because it is not touched.
     function emergencyWithdraw(uint256 farm) external locked returns (uint256 amount) {
         Farm storage book = _stored(farm);
-        _update(book);
+        uint256 perUnit = _update(book);
         Stake memory own = _stakes[farm][msg.sender];
         amount = own.amount;
         if (amount == 0) revert TooSmall();
-        uint128 given = uint128(_owed(own, book.perUnit));
+        uint128 given = uint128(_owed(own, perUnit));
         delete _stakes[farm][msg.sender];
         book.staked -= own.amount;
         uint128 room = type(uint128).max - book.forfeited;
         book.forfeited += given > room ? room : given;
         emit EmergencyWithdrawn(farm, msg.sender, amount, given);
-        _send(book.stakeToken, msg.sender, amount);
+        _send(book.stakeToken, msg.sender, msg.sender, amount);
     }
 
     function _takeOut(uint256 farm, Farm storage book, Stake storage own, uint256 amount) private {
@@ -204,7 +205,7 @@ contract Farming is Guarded {
         own.amount -= uint128(amount);
         book.staked -= uint128(amount);
         emit Withdrawn(farm, msg.sender, amount);
-        _send(book.stakeToken, msg.sender, amount);
+        _send(book.stakeToken, msg.sender, msg.sender, amount);
     }
 
     function _pay(uint256 farm, Farm storage book, Stake storage own) private returns (uint256 reward) {
@@ -212,38 +213,44 @@ contract Farming is Guarded {
         if (reward == 0) return 0;
         own.reward = 0;
         emit Claimed(farm, msg.sender, reward);
-        _send(book.rewardToken, msg.sender, reward);
+        _send(book.rewardToken, msg.sender, msg.sender, reward);
     }
 
     // Time ------------------------------------------------------------------------------------
 
     /// @dev What is due since the last update, and the seconds it took.
     function _due(Farm storage book) private view returns (uint256 paid, uint256 time) {
-        uint256 timeLeft = book.timeLeft;
-        time = block.timestamp - book.updated;
+        (uint256 updated, uint256 timeLeft) = (book.updated, book.timeLeft);
+        (uint256 staked, uint256 left) = (book.staked, book.left);
+        time = block.timestamp - updated;
         if (time > timeLeft) time = timeLeft;
-        if (time == 0 || book.staked == 0) return (0, 0);
-        // All of it in the last second: no dust stays behind.
-        paid = (uint256(book.left) * time) / timeLeft;
-    }
-
-    function _update(Farm storage book) private {
-        (uint256 paid, uint256 time) = _due(book);
-        book.updated = uint40(block.timestamp);
-        if (time == 0) return;
-        book.timeLeft -= uint40(time);
-        if (paid == 0) return;
-        book.left -= uint128(paid);
+        if (time == 0 || staked == 0) return (0, 0);
+        // All of it in the last second: no dust stays behind. 128 bits times 40 fit.
         unchecked {
-            // Wraps around; only differences of it are ever used. No fund can lock principal in.
-            book.perUnit += FullMath.mulDiv(paid, Q128, book.staked);
+            paid = (left * time) / timeLeft;
         }
     }
 
+    /// @dev Books what is due; returns the reward per unit so far.
+    function _update(Farm storage book) private returns (uint256 perUnit) {
+        (uint256 paid, uint256 time) = _due(book);
+        uint40 timeLeft = book.timeLeft;
+        perUnit = book.perUnit;
+        // No more is due than is left, in no more time than is left.
+        unchecked {
+            (book.updated, book.timeLeft) = (uint40(block.timestamp), timeLeft - uint40(time));
+            if (paid == 0) return perUnit;
+            (uint128 staked, uint128 left) = (book.staked, book.left);
+            book.left = left - uint128(paid);
+            // Wraps around; only differences of it are ever used. No fund can lock principal in.
+            perUnit += FullMath.mulDiv(paid, Q128, staked);
+        }
+        book.perUnit = perUnit;
+    }
+
     function _settle(uint256 farm, Farm storage book) private returns (Stake storage own) {
-        _update(book);
+        uint256 perUnit = _update(book);
         own = _stakes[farm][msg.sender];
-        uint256 perUnit = book.perUnit;
         if (own.perUnit == perUnit) return own;
         own.reward = uint128(_owed(own, perUnit));
         own.perUnit = perUnit;
@@ -258,18 +265,13 @@ contract Farming is Guarded {
         owed = owed > room ? type(uint128).max : owed + own.reward;
     }
 
-    function _stored(uint256 farm) private view returns (Farm storage) {
-        if (farm >= _farms.length) revert UnknownFarm(farm);
-        return _farms[farm];
+    function _stored(uint256 farm) private view returns (Farm storage book) {
+        book = _farms[farm];
+        if (book.stakeToken == address(0)) revert UnknownFarm(farm);
     }
 
     function _managed(uint256 farm) private view returns (Farm storage book) {
         book = _stored(farm);
         if (msg.sender != book.manager) revert NotManager(msg.sender);
-    }
-
-    function _send(address token, address to, uint256 amount) private {
-        _checkExit(token, to, amount);
-        Money.give(token, to, amount);
     }
 }

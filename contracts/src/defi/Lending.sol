@@ -112,7 +112,7 @@ contract Lending is Guarded, IERC3156FlashLender {
             market.supplied,
             market.borrowed,
             market.reserves,
-            block.timestamp - market.updated
+            uint40(block.timestamp) - market.updated
         );
         market.borrowed += uint128(interest);
         market.supplied += uint128(interest - cut);
@@ -197,7 +197,7 @@ contract Lending is Guarded, IERC3156FlashLender {
     function _accrue(MarketParams calldata params) private returns (bytes32 id, Market storage market) {
         id = _idOf(params);
         market = _markets[id];
-        uint256 updated = market.updated;
+        uint40 updated = market.updated;
         if (updated == 0) revert UnknownMarket(id);
         if (updated == block.timestamp) return (id, market);
         uint128 borrowed = market.borrowed;
@@ -214,12 +214,14 @@ contract Lending is Guarded, IERC3156FlashLender {
                 supplied,
                 borrowed,
                 reserves,
-                block.timestamp - updated
+                uint40(block.timestamp) - updated
             );
             // The library bounds the interest so that these sums fit.
-            market.borrowed = borrowed + uint128(interest);
-            market.supplied = supplied + uint128(interest - cut);
-            market.reserves = reserves + uint128(cut);
+            unchecked {
+                market.borrowed = borrowed + uint128(interest);
+                market.supplied = supplied + uint128(interest - cut);
+                market.reserves = reserves + uint128(cut);
+            }
             emit Accrued(id, interest, cut);
         }
         market.updated = uint40(block.timestamp);
@@ -279,7 +281,7 @@ contract Lending is Guarded, IERC3156FlashLender {
         market.supplied = supplied - uint128(assets);
         market.supplyShares = all - uint128(shares);
         emit Withdrawn(id, account, to, assets, shares);
-        _send(params.loan, to, assets);
+        _send(params.loan, account, to, assets);
         return assets;
     }
 
@@ -310,7 +312,7 @@ contract Lending is Guarded, IERC3156FlashLender {
         accountOf[id][account].collateral -= assets.toUint128();
         _checkHealth(params, market, accountOf[id][account]);
         emit CollateralTaken(id, account, to, assets);
-        _send(params.collateral, to, assets);
+        _send(params.collateral, account, to, assets);
     }
 
     /// @notice Borrows `assets` against the collateral of `account`. Returns the shares of debt.
@@ -335,7 +337,7 @@ contract Lending is Guarded, IERC3156FlashLender {
         uint256 debt = _checkHealth(params, market, own);
         if (debt < market.debtMin) revert DebtTooSmall(debt, market.debtMin);
         emit Borrowed(id, account, to, assets, shares);
-        _send(params.loan, to, assets);
+        _send(params.loan, account, to, assets);
     }
 
     /// @notice Repays up to `assets` of the debt of `account`; more than the debt repays all of it.
@@ -348,25 +350,26 @@ contract Lending is Guarded, IERC3156FlashLender {
     {
         (bytes32 id, Market storage market) = _accrue(params);
         Account storage own = accountOf[id][account];
-        uint256 debt = _debtOf(market.borrowed, market.borrowShares, own.borrowShares);
+        uint128 held = own.borrowShares;
+        uint256 debt = _debtOf(market.borrowed, market.borrowShares, held);
         if (debt == 0 || assets == 0) revert Zero();
         uint256 owed = assets < debt ? assets : debt;
         (repaid,) = Money.collect(params.loan, msg.sender, owed, assets);
         if (repaid > debt) repaid = debt;
-        uint256 shares = _reduceDebt(market, own, repaid, debt);
+        uint128 shares = _reduceDebt(market, held, repaid, debt);
+        own.borrowShares = held - shares;
         emit Repaid(id, msg.sender, account, repaid, shares);
     }
 
-    /// @dev Rounds the shares down, in favour of the suppliers, unless the debt ends.
-    function _reduceDebt(Market storage market, Account storage own, uint256 repaid, uint256 debt)
+    /// @dev Rounds the shares down, in favour of the suppliers, unless the debt ends. The caller
+    ///      takes them from the account, which holds `held`.
+    function _reduceDebt(Market storage market, uint128 held, uint256 repaid, uint256 debt)
         private
-        returns (uint256 shares)
+        returns (uint128 shares)
     {
         (uint128 borrowed, uint128 all) = (market.borrowed, market.borrowShares);
-        shares = repaid == debt ? own.borrowShares : repaid.toSharesDown(borrowed, all);
-        own.borrowShares -= uint128(shares);
-        market.borrowed = borrowed - uint128(repaid);
-        market.borrowShares = all - uint128(shares);
+        shares = repaid == debt ? held : uint128(repaid.toSharesDown(borrowed, all));
+        (market.borrowed, market.borrowShares) = (borrowed - uint128(repaid), all - shares);
     }
 
     // Liquidators -----------------------------------------------------------------------------
@@ -382,25 +385,25 @@ contract Lending is Guarded, IERC3156FlashLender {
     ) external locked returns (uint256 repaid, uint256 seized) {
         (bytes32 id, Market storage market) = _accrue(params);
         Account storage own = accountOf[id][borrower];
+        (uint128 held, uint256 collateral) = (own.borrowShares, own.collateral);
         uint256 price = IPriceOracle(params.oracle).price();
-        uint256 debt = _debtOf(market.borrowed, market.borrowShares, own.borrowShares);
-        uint256 owed = _closable(params, market, own.collateral, debt, price);
+        uint256 debt = _debtOf(market.borrowed, market.borrowShares, held);
+        uint256 owed = _closable(params, market, collateral, debt, price);
         if (owed > repayMax) owed = repayMax;
         (repaid,) = Money.collect(params.loan, msg.sender, owed, repayMax);
         if (repaid > owed) repaid = owed;
         seized = LendingMath.seized(repaid, price, params.bonus);
-        uint256 collateral = own.collateral;
         if (seized > collateral) seized = collateral;
         if (seized < seizedMin) revert TooLittleSeized(seized, seizedMin);
         if (repaid == 0 && seized == 0 && collateral != 0) revert Zero();
-        _reduceDebt(market, own, repaid, debt);
-        own.collateral = uint128(collateral - seized);
+        held -= _reduceDebt(market, held, repaid, debt);
+        (own.borrowShares, own.collateral) = (held, uint128(collateral - seized));
         emit Liquidated(id, borrower, msg.sender, repaid, seized);
         if (repaid != debt) {
             if (seized == collateral) _realise(id, market, own, borrower);
             else if (debt - repaid < market.debtMin) revert DebtTooSmall(debt - repaid, market.debtMin);
         }
-        _send(params.collateral, msg.sender, seized);
+        _send(params.collateral, msg.sender, msg.sender, seized);
     }
 
     /// @dev How much of the debt may be repaid now: a part, or all of it when it is small, far
@@ -449,9 +452,9 @@ contract Lending is Guarded, IERC3156FlashLender {
 
     /// @dev Debts are rounded up. Whoever holds every share owes everything, so nothing remains
     ///      that nobody owes.
-    function _debtOf(uint256 borrowed, uint256 all, uint256 shares) private pure returns (uint256 debt) {
+    function _debtOf(uint128 borrowed, uint128 all, uint128 shares) private pure returns (uint256 debt) {
         if (shares == all) return borrowed;
-        debt = shares.toAssetsUp(borrowed, all);
+        debt = LendingMath.toAssetsUp(shares, borrowed, all);
         if (debt > borrowed) debt = borrowed;
     }
 
@@ -489,7 +492,7 @@ contract Lending is Guarded, IERC3156FlashLender {
     {
         _lock();
         uint256 fee = flashFee(token, amount);
-        _send(token, address(receiver), amount);
+        _send(token, address(receiver), address(receiver), amount);
         _unlock();
         bytes32 answer = receiver.onFlashLoan(msg.sender, token, amount, fee, data);
         if (answer != FLASH_DONE) revert FlashRefused(token);
@@ -514,18 +517,13 @@ contract Lending is Guarded, IERC3156FlashLender {
         _checkCash(market, amount);
         market.reserves -= amount.toUint128();
         emit ReservesTaken(id, to, amount);
-        _send(params.loan, to, amount);
+        _send(params.loan, msg.sender, to, amount);
     }
 
     function takeFlashFees(address token, address to) external locked onlyOwner {
         uint256 amount = flashFees[token];
         flashFees[token] = 0;
         emit FlashFeesTaken(token, to, amount);
-        _send(token, to, amount);
-    }
-
-    function _send(address token, address to, uint256 amount) private {
-        _checkExit(token, to, amount);
-        Money.give(token, to, amount);
+        _send(token, msg.sender, to, amount);
     }
 }

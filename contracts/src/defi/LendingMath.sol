@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {FullMath} from "@uniswap/v4-core/src/libraries/FullMath.sol";
+import {UnsafeMath} from "@uniswap/v4-core/src/libraries/UnsafeMath.sol";
 
 /// @notice What a market is; its hash is its name. Factors, bonus and rates are in 1/10,000.
 struct MarketParams {
@@ -55,24 +56,39 @@ library LendingMath {
         if (!good) revert BadParams();
     }
 
-    function toSharesDown(uint256 assets, uint256 total, uint256 shares) internal pure returns (uint256) {
-        return (assets * (shares + VIRTUAL_SHARES)) / (total + VIRTUAL_ASSETS);
+    // What a market holds has 128 bits, so adding the virtual ones fits, and is never zero.
+
+    function toSharesDown(uint256 assets, uint128 total, uint128 shares) internal pure returns (uint256) {
+        unchecked {
+            (uint256 a, uint256 b) = (shares + VIRTUAL_SHARES, total + VIRTUAL_ASSETS);
+            return _times(assets, a) / b;
+        }
     }
 
-    function toSharesUp(uint256 assets, uint256 total, uint256 shares) internal pure returns (uint256) {
-        return _divUp(assets * (shares + VIRTUAL_SHARES), total + VIRTUAL_ASSETS);
+    function toSharesUp(uint256 assets, uint128 total, uint128 shares) internal pure returns (uint256) {
+        unchecked {
+            (uint256 a, uint256 b) = (shares + VIRTUAL_SHARES, total + VIRTUAL_ASSETS);
+            return UnsafeMath.divRoundingUp(_times(assets, a), b);
+        }
     }
 
-    function toAssetsDown(uint256 part, uint256 total, uint256 shares) internal pure returns (uint256) {
-        return (part * (total + VIRTUAL_ASSETS)) / (shares + VIRTUAL_SHARES);
+    function toAssetsDown(uint256 part, uint128 total, uint128 shares) internal pure returns (uint256) {
+        unchecked {
+            (uint256 a, uint256 b) = (total + VIRTUAL_ASSETS, shares + VIRTUAL_SHARES);
+            return _times(part, a) / b;
+        }
     }
 
-    function toAssetsUp(uint256 part, uint256 total, uint256 shares) internal pure returns (uint256) {
-        return _divUp(part * (total + VIRTUAL_ASSETS), shares + VIRTUAL_SHARES);
+    function toAssetsUp(uint256 part, uint128 total, uint128 shares) internal pure returns (uint256) {
+        unchecked {
+            (uint256 a, uint256 b) = (total + VIRTUAL_ASSETS, shares + VIRTUAL_SHARES);
+            return UnsafeMath.divRoundingUp(_times(part, a), b);
+        }
     }
 
-    function _divUp(uint256 a, uint256 b) private pure returns (uint256) {
-        return a / b + (a % b == 0 ? 0 : 1);
+    /// @dev Checked, because callers may ask for any number.
+    function _times(uint256 a, uint256 b) private pure returns (uint256) {
+        return a * b;
     }
 
     /// @notice The most debt that collateral carries, rounded down twice.
@@ -87,20 +103,25 @@ library LendingMath {
 
     /// @notice What a liquidator pays for all of `collateral`, rounded up twice.
     function worthUp(uint256 collateral, uint256 price, uint256 bonus) internal pure returns (uint256) {
-        return _divUp(FullMath.mulDivRoundingUp(collateral, price, PRICE_ONE) * BPS, BPS + bonus);
+        uint256 plain = FullMath.mulDivRoundingUp(collateral, price, PRICE_ONE);
+        return UnsafeMath.divRoundingUp(plain * BPS, BPS + bonus);
     }
 
     /// @notice Interest per second times 10^18 at a use of the market.
+    /// @dev Nothing here overflows: borrowed has 128 bits, BPS * WAD 74, and what `check` lets
+    ///      through of rates 17.
     function ratePerSecond(Rates memory r, uint256 supplied, uint256 borrowed)
         internal
         pure
         returns (uint256 rate)
     {
-        uint256 used = borrowed >= supplied ? BPS * WAD : (borrowed * (BPS * WAD)) / supplied;
-        uint256 kink = r.kink * WAD;
-        if (used <= kink) rate = r.base * WAD + (r.slope * used) / r.kink;
-        else rate = (r.base + r.slope) * WAD + (r.jump * (used - kink)) / (BPS - r.kink);
-        return rate / (BPS * YEAR);
+        unchecked {
+            uint256 used = borrowed >= supplied ? BPS * WAD : (borrowed * (BPS * WAD)) / supplied;
+            uint256 kink = r.kink * WAD;
+            if (used <= kink) rate = r.base * WAD + (r.slope * used) / r.kink;
+            else rate = (r.base + r.slope) * WAD + (r.jump * (used - kink)) / (BPS - r.kink);
+            return rate / (BPS * YEAR);
+        }
     }
 
     /// @notice Interest of `elapsed` seconds, and the reserve's part of it. Compound interest by
@@ -110,17 +131,21 @@ library LendingMath {
         uint256 supplied,
         uint256 borrowed,
         uint256 reserves,
-        uint256 elapsed
+        uint40 elapsed
     ) internal pure returns (uint256 amount, uint256 cut) {
         if (borrowed == 0 || elapsed == 0) return (0, 0);
-        uint256 first = ratePerSecond(r, supplied, borrowed) * elapsed;
-        uint256 second = (first * first) / (2 * WAD);
-        uint256 third = (second * first) / (3 * WAD);
-        amount = (borrowed * (first + second + third)) / WAD;
-        uint256 most = borrowed > supplied ? borrowed : supplied;
-        if (reserves > most) most = reserves;
-        uint256 room = type(uint128).max - most;
-        if (amount > room) amount = room;
-        cut = (amount * r.reserveFactor) / BPS;
+        // RATE_MAX is below 2^39 a second, so `first` is below 2^79, `second` below 2^98, `third`
+        // below 2^116; their sum times 2^128 fits.
+        unchecked {
+            uint256 first = ratePerSecond(r, supplied, borrowed) * elapsed;
+            uint256 second = (first * first) / (2 * WAD);
+            uint256 third = (second * first) / (3 * WAD);
+            amount = (borrowed * (first + second + third)) / WAD;
+            uint256 most = borrowed > supplied ? borrowed : supplied;
+            if (reserves > most) most = reserves;
+            uint256 room = type(uint128).max - most;
+            if (amount > room) amount = room;
+            cut = (amount * r.reserveFactor) / BPS;
+        }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IExitPolicy} from "../defi/IExitPolicy.sol";
 import {ICompliance} from "../interfaces/IQXC.sol";
 
 /// @title What the rules ask of the identity registry.
@@ -25,8 +26,9 @@ interface IComplianceModule {
 /// @notice Optional: QXC asks this contract once governance has set it. A transfer needs both sides
 ///         verified; system contracts (those that the token exempts) hold for others and count as
 ///         verified, so that staking, pools and markets work, and whoever takes tokens out of them
-///         is checked at that exit. Modules add rules of their own.
-contract Compliance is ICompliance {
+///         is checked at that exit. Exchange, lending and farming ask it about every token that
+///         leaves them once governance has set it there. Modules add rules of their own.
+contract Compliance is ICompliance, IExitPolicy {
     /// @notice Most modules.
     uint256 public constant MODULES_MAX = 8;
 
@@ -71,8 +73,8 @@ contract Compliance is ICompliance {
         return _modules;
     }
 
-    function canTransfer(address from, address to, uint256 value) external view returns (bool) {
-        if (!isAllowed(from) || !isAllowed(to)) return false;
+    function canTransfer(address from, address to, uint256 value) public view returns (bool) {
+        if (!isAllowed(from) || (to != from && !isAllowed(to))) return false;
         uint256 count = _modules.length;
         for (uint256 i = 0; i < count; ++i) {
             if (!IComplianceModule(_modules[i]).moduleCheck(from, to, value)) return false;
@@ -80,7 +82,18 @@ contract Compliance is ICompliance {
         return true;
     }
 
-    /// @notice Returns whether `account` may hold the token: pools and markets ask at their exits.
+    /// @notice An exit from a pool is a transfer by who had the value in it. Modules know amounts
+    ///         of this token, which the native coin equals; for another they are asked about 0.
+    function canExit(address asset, address holder, address to, uint256 amount)
+        external
+        view
+        returns (bool)
+    {
+        bool isOurs = asset == token || asset == address(0);
+        return canTransfer(holder, to, isOurs ? amount : 0);
+    }
+
+    /// @notice Returns whether `account` may hold the token.
     function isAllowed(address account) public view returns (bool) {
         return identities.isVerified(account) || IExemptions(token).isExempt(account);
     }

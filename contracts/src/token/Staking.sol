@@ -24,14 +24,15 @@ import {IQXC, IStakingEntry} from "../interfaces/IQXC.sol";
 ///
 ///         Who deposits and has no delegate votes with its own shares.
 /// @dev Rounding: shares and tokens given round down, shares and tokens taken round up; growth
-///      rounds down. Times are seconds, rates 1e18 = 100 % a year.
+///      rounds down. Times are seconds, rates 1e18 = 100 % a year. Tokens fit in 104 bits, because
+///      QXC.SUPPLY_MAX does; so do shares, of which there are never more than tokens behind them.
 contract Staking is ERC20, ERC20Permit, ERC20Votes, ERC4626, IStakingEntry {
     using Math for uint256;
 
     struct Exit {
-        uint128 assets;
-        uint128 shares;
-        uint64 releaseAt;
+        uint104 assets;
+        uint104 shares;
+        uint40 releaseAt;
     }
 
     /// @notice Greatest target that governance may set, 30 % a year, in basis points.
@@ -44,11 +45,11 @@ contract Staking is ERC20, ERC20Permit, ERC20Votes, ERC4626, IStakingEntry {
     /// @notice Who sets target and cooldown: the timelock.
     address public immutable governance;
 
-    uint128 private _assets;
-    uint128 private _reserve;
+    uint104 private _assets;
+    uint104 private _reserve;
+    uint40 private _grownAt;
     /// @notice Tokens that left their shares and wait for their owners.
-    uint128 public owed;
-    uint64 private _grownAt;
+    uint104 public owed;
     /// @dev ln(1 + target), 18 decimals.
     uint64 private _logRate;
     /// @notice Target rate in basis points a year.
@@ -98,7 +99,7 @@ contract Staking is ERC20, ERC20Permit, ERC20Votes, ERC4626, IStakingEntry {
         uint256 cooldown_
     ) ERC20("Staked QENEX", "sQXC") ERC20Permit("Staked QENEX") ERC4626(token) {
         governance = governance_;
-        _grownAt = uint64(block.timestamp);
+        _grownAt = uint40(block.timestamp);
         _setTarget(targetBps_);
         _setCooldown(cooldown_);
     }
@@ -135,7 +136,7 @@ contract Staking is ERC20, ERC20Permit, ERC20Votes, ERC4626, IStakingEntry {
     /// @notice Adds tokens of the caller to the reserve.
     function fund(uint256 assets) external {
         _grow();
-        _reserve += uint128(_receive(msg.sender, assets));
+        _reserve += uint104(_receive(msg.sender, assets));
         emit Funded(msg.sender, assets);
     }
 
@@ -173,7 +174,7 @@ contract Staking is ERC20, ERC20Permit, ERC20Votes, ERC4626, IStakingEntry {
     function _enter(address caller, address receiver, uint256 assets, uint256 shares) private {
         if (shares == 0) revert NothingToDo();
         _grow();
-        _assets += uint128(assets);
+        _assets += uint104(assets);
         _mint(receiver, shares);
         if (delegates(receiver) == address(0)) _delegate(receiver, receiver);
         emit Deposit(caller, receiver, assets, shares);
@@ -196,12 +197,12 @@ contract Staking is ERC20, ERC20Permit, ERC20Votes, ERC4626, IStakingEntry {
         uint256 assets = convertToAssets(shares);
         if (assets == 0) revert NothingToDo();
         _burn(owner, shares);
-        _assets -= uint128(assets);
-        owed += uint128(assets);
+        _assets -= uint104(assets);
+        owed += uint104(assets);
         Exit storage exit = _exits[owner];
-        exit.assets += uint128(assets);
-        exit.shares += uint128(shares);
-        exit.releaseAt = uint64(block.timestamp + cooldown);
+        exit.assets += uint104(assets);
+        exit.shares += uint104(shares);
+        exit.releaseAt = uint40(block.timestamp + cooldown);
         emit RedeemRequest(controller, owner, 0, msg.sender, shares);
         return 0;
     }
@@ -274,9 +275,10 @@ contract Staking is ERC20, ERC20Permit, ERC20Votes, ERC4626, IStakingEntry {
         if (msg.sender != owner) revert Unauthorized(msg.sender);
         Exit storage exit = _exits[owner];
         if (exit.releaseAt > block.timestamp) revert StillCooling(exit.releaseAt);
-        exit.assets -= uint128(assets);
-        exit.shares -= uint128(shares);
-        owed -= uint128(assets);
+        exit.assets -= uint104(assets);
+        exit.shares -= uint104(shares);
+        if (exit.assets == 0) delete _exits[owner];
+        owed -= uint104(assets);
         IQXC(asset()).transfer(receiver, assets);
         emit Withdraw(msg.sender, receiver, owner, assets, shares);
     }
@@ -319,12 +321,10 @@ contract Staking is ERC20, ERC20Permit, ERC20Votes, ERC4626, IStakingEntry {
     }
 
     function _grow() private {
-        uint256 growth = _growth();
-        _grownAt = uint64(block.timestamp);
-        if (growth == 0) return;
-        _assets += uint128(growth);
-        _reserve -= uint128(growth);
-        emit Grown(_assets, _reserve);
+        uint104 growth = uint104(_growth());
+        (uint104 assets, uint104 left) = (_assets + growth, _reserve - growth);
+        (_assets, _reserve, _grownAt) = (assets, left, uint40(block.timestamp));
+        if (growth != 0) emit Grown(assets, left);
     }
 
     function _receive(address from, uint256 assets) private returns (uint256) {

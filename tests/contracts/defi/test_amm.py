@@ -333,6 +333,35 @@ def test_average_price(world: Any) -> None:
         amm.read("observe", key, [183])
 
 
+def test_history_begins_with_the_pool() -> None:
+    """The first second of a pool is known before anything is written of it, and stays known.
+
+    Planted: an unwritten first observation that is taken for one of the year 1970.
+    """
+    exchange = new_exchange()
+    one, two = (each.address for each in exchange.tokens())
+    key, clock, amm = exchange.pool(one, two, Fraction(3, 2)), exchange.world, exchange.amm
+    tick, born = amm.read("poolOf", key)[1], clock.time
+    assert tick != 0
+    clock.wait(50)
+    assert amm.read("observe", key, [0, 20, 50]) == (50 * tick, 30 * tick, 0)
+    with pytest.raises(Reverted, match="TooShortHistory") as caught:
+        amm.read("observe", key, [51])
+    assert caught.value.values == (born,)
+    amm.send(BOB, "growHistory", key, 1)
+    assert amm.read("observationOf", key, 0) == (0, 0)
+    amm.send(BOB, "growHistory", key, 3)
+    assert amm.read("observationOf", key, 0) == (born, 0)
+    exchange.add(ALICE, key, -60_000, 60_000, UNIT)
+    exchange.swap(BOB, one, [hop(two)], 1000)
+    clock.wait(10)
+    after = amm.read("poolOf", key)[1]
+    sums = amm.read("observe", key, [0, 10, 30, 60])
+    assert sums == (50 * tick + 10 * after, 50 * tick, 30 * tick, 0)
+    with pytest.raises(Reverted, match="TooShortHistory"):
+        amm.read("observe", key, [61])
+
+
 def test_history_has_a_bound(world: Any) -> None:
     """Room for observations stops at its maximum and never shrinks."""
     exchange, _, _, key = world
@@ -385,23 +414,6 @@ def test_flash_loan_locks_the_exchange(world: Any) -> None:
     puppet.send(BOB, "run", [move(amm, "flash", key, 1000, 0, b"")])
     worked, _ = puppet.read("results")
     assert worked == (False,) * 5 + (True, True)
-
-
-def test_exit_policy() -> None:
-    """With a policy, nothing leaves to an account that it refuses."""
-    first_exchange = new_exchange()
-    policy = first_exchange.world.deploy("Policy")
-    amm = first_exchange.world.deploy("Amm", OWNER, policy.address)
-    exchange = Exchange(first_exchange.world, amm)
-    one, two = exchange.tokens()
-    key = exchange.pool(one.address, two.address)
-    exchange.add(ALICE, key, -60, 60, DEEP)
-    policy.send(BOB, "refuse", BOB, True)
-    with pytest.raises(Reverted, match="ExitRefused"):
-        exchange.swap(BOB, key[0], [hop(key[1])], 1000)
-    exchange.swap(BOB, key[0], [hop(key[1])], 1000, to=CAROL)
-    with pytest.raises(Reverted, match="ExitRefused"):
-        exchange.remove(ALICE, key, -60, 60, DEEP, to=BOB)
 
 
 def test_liquidity_for_amounts(world: Any) -> None:

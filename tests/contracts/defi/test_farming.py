@@ -248,20 +248,3 @@ def test_endless_worthless_rewards_lock_nobody_in(rounds: int) -> None:
     after = land.token.read("balanceOf", ALICE), land.token.read("balanceOf", BOB)
     assert [new - old for old, new in zip(before, after, strict=True)] == [1000 * UNIT] * 2
     farming.send(EVE, "emergencyWithdraw", 1)
-
-
-def test_exit_policy() -> None:
-    """With a policy nothing leaves to an account that it refuses."""
-    land = new_land()
-    policy = land.world.deploy("Policy")
-    farming = land.world.deploy("Farming", OWNER, policy.address)
-    for token in (land.token, land.reward):
-        for who in (OWNER, ALICE):
-            token.send(who, "approve", farming.address, 2**255)
-    farming.send(OWNER, "createFarm", land.token.address, land.reward.address, FUND, DAY)
-    farming.send(ALICE, "stake", 0, UNIT)
-    policy.send(EVE, "refuse", ALICE, True)
-    with pytest.raises(Reverted, match="ExitRefused"):
-        farming.send(ALICE, "exit", 0)
-    policy.send(EVE, "refuse", ALICE, False)
-    farming.send(ALICE, "exit", 0)

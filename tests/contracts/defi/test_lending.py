@@ -431,6 +431,35 @@ def test_interest_never_overflows() -> None:
     bank.withdraw(ALICE)
 
 
+@pytest.mark.parametrize("seconds", [1, YEAR, 2**32, 2**40 - 1_700_000_100])
+@pytest.mark.parametrize("part", [1, 2**60, 2**106])
+def test_interest_at_its_bounds(seconds: int, part: int) -> None:
+    """The highest rates, the largest debts, the longest waits: the series, or what still fits.
+
+    Planted: interest above what still fits in 128 bits, for which nothing else looks.
+    """
+    bank = new_bank(caps=(2**128 - 1, 2**128 - 1), rateBase=5_000, rateSlope=5_000, rateJump=90_000)
+    bank.loan.send(ALICE, "mint", ALICE, 2**107)
+    bank.supply(ALICE, 2**107 if part > 2**60 else part * 100 // 95 + 1)
+    bank.collateral.send(BOB, "mint", BOB, 2**108)
+    bank.pledge(BOB, 2**108)
+    bank.borrow(BOB, part)
+    before = bank.market()
+    bank.world.wait(seconds)
+    bank.lending.send(EVE, "accrue", bank.params)
+    grown = bank.market()["borrowed"] - before["borrowed"]
+    wad, kink = 10**18, 8_000 * 10**18
+    used = min(10_000 * wad, part * 10_000 * wad // before["supplied"])
+    bps = 5_000 * wad + 5_000 * used // 8_000
+    if used > kink:
+        bps = 10_000 * wad + 90_000 * (used - kink) // 2_000
+    first = bps // (10_000 * YEAR) * seconds
+    second = first * first // (2 * wad)
+    third = second * first // (3 * wad)
+    fits = 2**128 - 1 - max(before["borrowed"], before["supplied"])
+    assert grown == min(part * (first + second + third) // wad, fits)
+
+
 def test_gift_changes_nothing(bank: Bank) -> None:
     """Tokens sent to the contract move no share price and no health."""
     before = bank.balances(ALICE), bank.balances(BOB), bank.lending.read("healthOf", bank.id, BOB)
@@ -438,17 +467,3 @@ def test_gift_changes_nothing(bank: Bank) -> None:
         token.send(EVE, "transfer", bank.lending.address, 777 * UNIT)
     after = bank.balances(ALICE), bank.balances(BOB), bank.lending.read("healthOf", bank.id, BOB)
     assert before == after
-
-
-def test_exit_policy() -> None:
-    """With a policy nothing leaves to an account that it refuses."""
-    bank = new_bank()
-    policy = bank.world.deploy("Policy")
-    lending = bank.world.deploy("Lending", OWNER, policy.address)
-    lending.send(OWNER, "createMarket", bank.params, MAX >> 128, MAX >> 128, 0)
-    bank.loan.send(ALICE, "approve", lending.address, MAX)
-    lending.send(ALICE, "supply", bank.params, UNIT, ALICE)
-    policy.send(EVE, "refuse", ALICE, True)
-    with pytest.raises(Reverted, match="ExitRefused"):
-        lending.send(ALICE, "withdraw", bank.params, MAX, ALICE, ALICE)
-    lending.send(ALICE, "withdraw", bank.params, MAX, ALICE, BOB)

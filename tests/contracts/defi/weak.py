@@ -81,7 +81,7 @@ WEAKNESSES = (
         (
             (
                 "Guarded.sol",
-                "    modifier settled() {\n        if (_entered) revert Reentered();\n",
+                "    modifier settled() {\n        if (_entered != 0) revert Reentered();\n",
                 "    modifier settled() {\n",
             ),
         ),
@@ -93,7 +93,7 @@ WEAKNESSES = (
             (
                 "Lending.sol",
                 "received.toSharesDown(market.supplied, ",
-                "received.toSharesDown(Money.held(params.loan) - received, ",
+                "received.toSharesDown(uint128(Money.held(params.loan) - received), ",
             ),
             (
                 "Lending.sol",
@@ -122,7 +122,7 @@ WEAKNESSES = (
         (
             (
                 "Guarded.sol",
-                "    function _lock() internal {\n        if (_entered) revert Reentered();\n",
+                "    function _lock() internal {\n        if (_entered != 0) revert Reentered();\n",
                 "    function _lock() internal {\n",
             ),
         ),
