@@ -57,6 +57,11 @@ def to_json(value: object) -> bytes:
     return _ENCODER.encode(value).encode("ascii")
 
 
+def encoded(value: object) -> Encoded:
+    """Return a result whose JSON is made now, for many to get."""
+    return Encoded(to_json(value))
+
+
 def kept(
     cache: EncodedCache,
     key: tuple[str, bytes, int],

@@ -1,7 +1,8 @@
 """Live events: commits and new pool transactions, from the node's thread into the server's loop.
 
 A listener sees every commit after it joined, once and in order of height, because the node calls
-back in order and the loop keeps that order. JSON of a block is made once, however many listen.
+back in order and the loop keeps that order. What most listeners get alike is encoded once, however
+many they are.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from node.rpc.encode import (
     to_hex,
     transaction_json,
 )
+from node.rpc.encoded import Encoded, encoded
 from node.rpc.logs import LogEntry, entries_of
+from primitives.receipt import Log
 from primitives.transaction import Transaction
 from primitives.types import Hash32
 from vm.blocks import Executed
@@ -39,9 +42,9 @@ class BlockEvent:
         self.receipts = executed.receipts
 
     @cached_property
-    def header(self) -> Json:
+    def header(self) -> Encoded:
         """The header as newHeads shows it."""
-        return header_json(self.block.header, self.block.hash)
+        return encoded(header_json(self.block.header, self.block.hash))
 
     @cached_property
     def logs(self) -> list[LogEntry]:
@@ -50,9 +53,19 @@ class BlockEvent:
         return entries_of(self.block.transactions, self.receipts, place)
 
     @cached_property
+    def shown_logs(self) -> list[tuple[Log, Encoded]]:
+        """All logs, each with its JSON as bytes."""
+        return [(each.log, encoded(each.json)) for each in self.logs]
+
+    @cached_property
     def all_receipts(self) -> list[Json]:
         """The receipts of the block."""
         return receipts_json(self.block, self.receipts)
+
+    @cached_property
+    def shown_receipts(self) -> Encoded:
+        """The receipts of the block as one notice."""
+        return encoded(self.all_receipts)
 
 
 class PendingEvent:
@@ -70,6 +83,11 @@ class PendingEvent:
     def whole(self) -> list[Json]:
         """The whole transactions as JSON."""
         return [transaction_json(each) for each in self.transactions]
+
+    @cached_property
+    def shown(self) -> list[Encoded]:
+        """The same as bytes."""
+        return [encoded(each) for each in self.whole]
 
 
 class SyncEvent:

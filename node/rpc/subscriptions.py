@@ -131,9 +131,12 @@ def notices(wanted: Subscription, event: BlockEvent) -> Iterator[object]:
     if isinstance(wanted, Heads):
         yield event.header
     elif isinstance(wanted, Logs):
-        for entry in event.logs:
-            if is_match(wanted.wanted, entry.log):
-                yield entry.json
+        for log, shown in event.shown_logs:
+            if is_match(wanted.wanted, log):
+                yield shown
+    elif not wanted.hashes:
+        if event.all_receipts:
+            yield event.shown_receipts
     else:
         yield from _batch(wanted, event.all_receipts)
 

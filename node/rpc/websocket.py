@@ -212,7 +212,7 @@ class Connection:
         """Notify new pool transactions."""
         for name, wanted in self._subscriptions.items():
             if isinstance(wanted, Pending):
-                for each in event.whole if wanted.full else event.hashes:
+                for each in event.shown if wanted.full else event.hashes:
                     self._notify(name, each)
 
     def syncing(self, event: SyncEvent) -> None:
@@ -241,8 +241,11 @@ class Connection:
 
 
 def _notice(name: str, result: object) -> bytes:
-    params = {"subscription": name, "result": result}
-    return to_json({"jsonrpc": "2.0", "method": "eth_subscription", "params": params})
+    """Return one notice; a name is hex digits, and what is encoded already stays as it is."""
+    return (
+        b'{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"%b","result":%b}}'
+        % (name.encode("ascii"), to_json(result))
+    )
 
 
 class _Caller:
