@@ -6,6 +6,11 @@ transaction. `append_many` returns when its records are on the disk, so that who
 cuts it off. Transactions that went into blocks stay in the file until `compact` writes a new file
 with what is still needed and puts it in the old one's place, whole or not at all.
 
+Behind the records stand zeros, written and synced before they are needed: a record that goes over
+them changes neither the file's length nor where its blocks lie, so fdatasync writes that record
+alone, where fsync of a growing file writes the file system's own journal, too. Only a record for
+which the zeros do not suffice grows the file, with zeros for those after it.
+
 What an earlier process wrote and did not sync, or could not sync, can be read and is not durable:
 `load` writes it again, syncs it and the folder, and only then returns. Nothing is acknowledged
 while the file's name may still be lost.
@@ -31,6 +36,9 @@ CHUNK_BYTES: Final = 1 << 20
 JOURNAL_BYTES_MAX: Final = 512 << 20
 """Largest file; appending beyond fails until it was compacted."""
 
+SPARE_BYTES: Final = 1 << 20
+"""Zeros that are written ahead when the last ones are used up."""
+
 BLOATED_RECORDS_MIN: Final = 1_000
 """A file with fewer records is never worth compacting."""
 
@@ -38,12 +46,16 @@ BLOATED_RECORDS_MIN: Final = 1_000
 class Journal:
     """Durable raw transactions. `load` comes first."""
 
-    def __init__(self, path: Path, bytes_max: int = JOURNAL_BYTES_MAX) -> None:
+    def __init__(
+        self, path: Path, bytes_max: int = JOURNAL_BYTES_MAX, spare_bytes: int = SPARE_BYTES
+    ) -> None:
         """Name the file; nothing is opened before `load`."""
         self._path = path
         self._bytes_max = bytes_max
+        self._spare_bytes = spare_bytes
         self._handle = -1
         self._size = 0
+        self._length = 0
         self._records = 0
         self._is_named = False
         self.torn_bytes = 0
@@ -60,36 +72,41 @@ class Journal:
         try:
             self._check_mark()
             raws = list(self._read())
-            length = os.fstat(self._handle).st_size
             self._records = len(raws)
             self._size = len(MARK) + sum(HEADER_BYTES + len(raw) for raw in raws)
-            self.torn_bytes = length - self._size
-            if self.torn_bytes:
-                os.ftruncate(self._handle, self._size)
+            self.torn_bytes = self._used_behind()
+            self._cut()
             self._write_again()
             self._make_named()
         except BaseException:
-            self.close()
+            self._let_go()
             raise
         return raws
 
     def append_many(self, raws: Sequence[bytes]) -> None:
         """Add records; they are on the disk when the call returns. Raises OSError.
 
-        One fsync serves the whole batch: callers that wait together should share it.
+        One sync serves the whole batch: callers that wait together should share it.
         """
         ensure(self._handle >= 0, "the journal is not loaded")
         data = b"".join(map(_record, raws))
         if self._size + len(data) > self._bytes_max:
             raise OSError(errno.EFBIG, f"pool journal would exceed {self._bytes_max} bytes")
         self._make_named()
+        end = self._size + len(data)
         try:
-            _write(self._handle, data, self._size)
-            os.fsync(self._handle)
+            if end <= self._length:
+                _write(self._handle, data, self._size)
+                os.fdatasync(self._handle)
+            else:
+                spare = max(0, min(self._spare_bytes, self._bytes_max - end))
+                _write(self._handle, data + bytes(spare), self._size)
+                os.fsync(self._handle)
+                self._length = end + spare
         except OSError:
-            os.ftruncate(self._handle, self._size)
+            self._cut()
             raise
-        self._size += len(data)
+        self._size = end
         self._records += len(raws)
 
     def is_bloated(self, needed: int, records_min: int = BLOATED_RECORDS_MIN) -> bool:
@@ -120,14 +137,34 @@ class Journal:
             scratch.unlink(missing_ok=True)
             raise
         os.close(self._handle)
-        self._handle, self._size, self._records = handle, size, records
+        self._handle, self._size, self._length, self._records = handle, size, size, records
         self._make_named()
 
     def close(self) -> None:
-        """Close the file."""
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        """Close the file, without the zeros that it did not need."""
+        if self._handle < 0:
+            return
+        try:
+            self._cut()
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        os.close(self._handle)
+        self._handle = -1
+
+    def _cut(self) -> None:
+        """Let the file end behind its records."""
+        os.ftruncate(self._handle, self._size)
+        self._length = self._size
+
+    def _used_behind(self) -> int:
+        """Return how many bytes behind the records were written, up to the last that is no zero."""
+        used, length = 0, os.fstat(self._handle).st_size
+        for at in range(self._size, length, CHUNK_BYTES):
+            found = os.pread(self._handle, CHUNK_BYTES, at).rstrip(b"\0")
+            used = at - self._size + len(found) if found else used
+        return used
 
     def __len__(self) -> int:
         return self._records

@@ -169,6 +169,17 @@ def measure(served: Served, options: argparse.Namespace, say: Callable[[str], No
         "start_ms": round(served.first_answer_s * 1e3),
         "first_receipt_ms": round((time.perf_counter() - served.started) * 1e3),
     }
+    if not options.only_sends:
+        result |= measure_reads(served, chain, options, say)
+        result["receipt_p50_ms"] = round(_receipt_ms(chain, options.receipts), 1)
+    return result | measure_sends(served, chain, options.sends, say)
+
+
+def measure_reads(
+    served: Served, chain: Chain, options: argparse.Namespace, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return the rate of each kind of read."""
+    result: dict[str, Any] = {}
     bodies = read_bodies(chain, chain.deploy(), chain.full_block())
     check_reads(chain.node, bodies)
     for name, body in bodies.items():
@@ -179,18 +190,25 @@ def measure(served: Served, options: argparse.Namespace, say: Callable[[str], No
         rate, cpu = _timed(served, asked)
         result[name] = {"per_second": round(rate.per_second, 1), "node_us": round(cpu, 1)}
         say(f"rpc: {served.name}: {name} {rate.per_second:,.0f}/s, {cpu:,.0f} us of the node")
-    result["receipt_p50_ms"] = round(_receipt_ms(chain, options.receipts), 1)
-    bodies_sent = chain.transfers(chain.keys[4], options.sends)
-    rate, cpu = _timed(served, lambda: bench_client.in_turn(served.port, bodies_sent))
-    started = time.perf_counter() - rate.seconds
-    last = keccak(bytes.fromhex(_raw_of(bodies_sent[-1])))
-    receipt(chain.node, _hex(last))
-    mined = options.sends / (time.perf_counter() - started)
-    result["raw sends"] = {"per_second": round(rate.per_second, 1), "node_us": round(cpu, 1)}
-    result["sends_mined_per_second"] = round(mined, 1)
-    result["memory_mb"] = round(served.memory_mb())
-    say(f"rpc: {served.name}: raw sends {rate.per_second:,.0f}/s, mined {mined:,.0f}/s")
     return result
+
+
+def measure_sends(
+    served: Served, chain: Chain, count: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Return the rate of so many sends one after another, and until the last is mined."""
+    bodies = chain.transfers(chain.keys[4], count)
+    rate, cpu = _timed(served, lambda: bench_client.in_turn(served.port, bodies))
+    started = time.perf_counter() - rate.seconds
+    last = keccak(bytes.fromhex(_raw_of(bodies[-1])))
+    receipt(chain.node, _hex(last))
+    mined = count / (time.perf_counter() - started)
+    say(f"rpc: {served.name}: raw sends {rate.per_second:,.0f}/s, mined {mined:,.0f}/s")
+    return {
+        "raw sends": {"per_second": round(rate.per_second, 1), "node_us": round(cpu, 1)},
+        "sends_mined_per_second": round(mined, 1),
+        "memory_mb": round(served.memory_mb()),
+    }
 
 
 def _raw_of(body: bytes) -> str:
@@ -311,6 +329,7 @@ def add_command(commands: Any, free_port: Callable[[], int], say: Callable[[str]
     command.add_argument("--connections", type=int, default=8)
     command.add_argument("--seconds", type=float, default=4.0, help="of each kind of read")
     command.add_argument("--sends", type=int, default=1_000, help="sequential raw sends")
+    command.add_argument("--only-sends", action="store_true", help="leave out the reads")
     command.add_argument("--receipts", type=int, default=20, help="sends whose receipt is awaited")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
     command.set_defaults(run=lambda options: bench_rpc(options, free_port, say), report=report)

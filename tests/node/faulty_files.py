@@ -1,10 +1,11 @@
 """A file system in memory that loses what was never synced, for code written with `os` and `Path`.
 
 It follows what POSIX promises and nothing more. A write can be read at once and is durable after
-an fsync of its file; a new, renamed or removed name after an fsync of its folder. A power cut keeps
-any prefix of a file's unsynced writes, with zeros where pages are missing, and any subset of a
-folder's unsynced names. After a failed fsync the pages count as clean: they can be read until the
-power goes, and no later fsync writes them.
+an fsync or fdatasync of its file (both take the length along, without which the bytes could not be
+read); a new, renamed or removed name after an fsync of its folder. A power cut keeps any subset of
+a file's unsynced writes and parts of them, with what was there before, or zeros, in the gaps, and
+any subset of a folder's unsynced names. After a failed sync the pages count as clean: they can be
+read until the power goes, and no later sync writes them.
 """
 
 from __future__ import annotations
@@ -23,33 +24,61 @@ class Killed(BaseException):
 
 @dataclass(eq=False)
 class Inode:
-    """One file: what can be read, what is durable, and what never will be."""
+    """One file: what can be read, what is durable, and the changes between, in order.
+
+    A change is (place, bytes), or (length, None) for a cut.
+    """
 
     data: bytearray = field(default_factory=bytearray)
-    durable: int = 0
-    lost_from: int | None = None
+    durable: bytearray = field(default_factory=bytearray)
+    pending: list[tuple[int, bytes | None]] = field(default_factory=list)
 
-    def dirty(self, at: int, data: bytes) -> None:
-        """Note that pages are written: the next fsync takes them, clean as they may have been.
+    def write(self, at: int, data: bytes) -> None:
+        """Change what can be read; the next sync takes it, also where nothing is new."""
+        _apply(self.data, at, data)
+        self.pending.append((at, data))
 
-        The same bytes written again leave durable what was durable.
-        """
-        if self.lost_from is not None and at <= self.lost_from:
-            self.durable, self.lost_from = min(self.durable, self.lost_from), None
-        if self.data[at : at + len(data)] != data:
-            self.durable = min(self.durable, at)
+    def cut(self, length: int) -> None:
+        """Make it shorter, or longer by zeros."""
+        _apply(self.data, length, None)
+        self.pending.append((length, None))
+
+    def sync(self) -> None:
+        """Make all that was changed durable, the length with it."""
+        for at, data in self.pending:
+            _apply(self.durable, at, data)
+        self.pending = []
+
+    def fail_to_sync(self) -> None:
+        """Forget that pages wait to be written; a length is no page."""
+        self.pending = [each for each in self.pending if each[1] is None]
 
     def after_power_cut(self, random: Random) -> Inode:
-        """Return what is left of it."""
-        kept = random.choice(
-            (self.durable, len(self.data), random.randint(self.durable, len(self.data)))
-        )
-        data = self.data[:kept]
-        if self.lost_from is not None:
-            data[self.lost_from :] = bytes(max(kept - self.lost_from, 0))
-        elif kept > self.durable and random.random() < 0.3:
-            data[self.durable] = 0
-        return Inode(data, len(data))
+        """Return what is left of it: of each unsynced write all, nothing, its start or its end."""
+        left = bytearray(self.durable)
+        share = random.choice((0.0, 0.5, 0.9, 1.0))
+        for at, data in self.pending:
+            if random.random() >= share:
+                continue
+            if data is None or random.random() < 0.7:
+                _apply(left, at, data)
+                continue
+            middle = random.randint(0, len(data))
+            if random.random() < 0.5:
+                _apply(left, at, data[:middle])
+            else:
+                _apply(left, at + middle, data[middle:])
+        return Inode(left, bytearray(left))
+
+
+def _apply(content: bytearray, at: int, data: bytes | None) -> None:
+    end = at if data is None else at + len(data)
+    if len(content) < end:
+        content.extend(bytes(end - len(content)))
+    if data is None:
+        del content[at:]
+    else:
+        content[at:end] = data
 
 
 @dataclass(eq=False)
@@ -145,8 +174,7 @@ class Disk:
             found = Inode()
             self.folder(path.parts[:-1]).change(None, path.name, found)
         if isinstance(found, Inode) and flags & os.O_TRUNC:
-            found.data.clear()
-            found.durable, found.lost_from = 0, None
+            found.cut(0)
         handle = 3 + len(self._handles)
         self._handles[handle] = found
         return handle
@@ -167,13 +195,12 @@ class Disk:
     def _put(self, inode: Inode, data: bytes, at: int) -> int:
         half = data[: len(data) // 2]
         if self.calls + 1 == self.kill_at:
-            inode.data[at : at + len(half)] = half
+            inode.write(at, half)
         self.count()
-        inode.dirty(at, data)
         if self.calls == self.fail_at:
-            inode.data[at : at + len(half)] = half
+            inode.write(at, half)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        inode.data[at : at + len(data)] = data
+        inode.write(at, data)
         return len(data)
 
     def pread(self, handle: int, length: int, at: int) -> bytes:
@@ -196,11 +223,9 @@ class Disk:
             found.sync()
             return
         if self.calls == self.fail_at:
-            if found.lost_from is None:
-                found.lost_from = found.durable
-            found.durable = len(found.data)
+            found.fail_to_sync()
             raise OSError(errno.EIO, os.strerror(errno.EIO))
-        found.durable = len(found.data)
+        found.sync()
 
     fdatasync = fsync
 
@@ -209,10 +234,7 @@ class Disk:
         self.count()
         inode = self._handles[handle]
         assert isinstance(inode, Inode)
-        del inode.data[length:]
-        inode.durable = min(inode.durable, length)
-        if inode.lost_from is not None and length <= inode.lost_from:
-            inode.lost_from = None
+        inode.cut(length)
 
     def close(self, handle: int) -> None:
         """Close; changes nothing on disk."""

@@ -165,7 +165,7 @@ def test_a_write_that_fails_is_undone(path: Path, monkeypatch: pytest.MonkeyPatc
     journal.load()
     journal.append_many([b"a"])
     with monkeypatch.context() as broken:
-        broken.setattr(os, "fsync", _no_space)
+        broken.setattr(os, "fdatasync", _no_space)
         with pytest.raises(OSError, match="No space"):
             journal.append_many([b"1", b"never acknowledged"])
     assert read(path) == [b"a"]
@@ -179,14 +179,40 @@ def _no_space(_: int) -> None:
 
 
 def test_every_append_is_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch costs one fsync, done before the call returns; planted bug: no fsync."""
+    """A batch costs one sync, done before the call returns; planted bug: none.
+
+    Over zeros written ahead fdatasync does; who writes new ones needs fsync, and the length stays
+    as it is in between.
+    """
+    journal = Journal(path, spare_bytes=60)
+    journal.load()
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda _: synced.append("all"))
+    monkeypatch.setattr(os, "fdatasync", lambda _: synced.append("data"))
+    lengths = []
+    for _ in range(5):
+        journal.append_many([b"a", b"b", b"c"])
+        lengths.append(path.stat().st_size - len(MARK))
+    assert synced == ["all", "data", "data", "all", "data"]
+    assert lengths == [87, 87, 87, 168, 168]
+    journal.close()
+    assert path.stat().st_size == len(MARK) + 5 * 27
+
+
+def test_zeros_ahead_are_no_torn_bytes(path: Path) -> None:
+    """A node that was killed leaves zeros behind its records, and nothing that counts as torn."""
     journal = Journal(path)
     journal.load()
-    synced: list[int] = []
-    monkeypatch.setattr(os, "fsync", synced.append)
-    journal.append_many([b"a", b"b", b"c"])
-    assert len(synced) == 1
+    journal.append_many([b"one"])
+    killed = path.read_bytes()
     journal.close()
+    assert len(killed) > len(MARK) + HEADER_BYTES + 3
+    path.write_bytes(killed)
+    again = Journal(path)
+    assert again.load() == [b"one"]
+    assert again.torn_bytes == 0
+    assert path.stat().st_size == len(MARK) + HEADER_BYTES + 3
+    again.close()
 
 
 def test_bounds(path: Path) -> None:
