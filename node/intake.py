@@ -1,9 +1,12 @@
 """Transactions on their way into the pool: from RPC (durable, answered) and from peers (batched).
 
 From RPC: decode and recover, add to the pool, journal with fsync, then answer and tell the peers;
-callers that come together share one fsync. From peers: the same without journal and answer. What
+callers that come together share one sync. From peers: the same without journal and answer. What
 came from an RPC client or from a node that is no validator is pushed to every peer in batches of
 10 ms or 60 kB; what came from a validator is not, because validators form a full mesh.
+
+The node's thread hears of the first transaction at once and of those of the next 10 ms together:
+it is woken a hundred times a second at most, however fast they come, and not once for each.
 
 `work` and the listeners run in the trio thread; everything else in any other thread.
 """
@@ -47,10 +50,10 @@ class Intake:
         self._ledger = ledger
         self._journal = journal
         self._commits = GroupCommit(journal) if journal is not None else None
-        self._outbox: list[bytes] = []
         self._token: trio.lowlevel.TrioToken | None = None
-        self._work: Callable[[], None] | None = None
         self._added = trio.Event()
+        self._news_lock = threading.Lock()
+        self._news: list[tuple[list[Transaction], list[bytes]]] = []
         self.listeners: dict[int, Listener] = {}
 
     def restore(self) -> int:
@@ -128,25 +131,36 @@ class Intake:
         self.pool.add(transaction, view.state, base_fee(view.head, self._ledger.params))
 
     def _tell(self, transactions: list[Transaction], raws: list[bytes]) -> None:
-        if transactions and self._token is not None:
-            self._token.run_sync_soon(self._hear, transactions, raws)
+        if not transactions or self._token is None:
+            return
+        with self._news_lock:
+            is_first = not self._news
+            self._news.append((transactions, raws))
+        if is_first:
+            self._token.run_sync_soon(self._wake)
 
-    def _hear(self, transactions: list[Transaction], raws: list[bytes]) -> None:
-        self._outbox.extend(raws[: OUTBOX_MAX - len(self._outbox)])
+    def _wake(self) -> None:
         self._added.set()
-        if self._work is not None:
-            self._work()
+
+    def _hear(self, work: Callable[[], None]) -> list[bytes]:
+        """Tell of what has come since the last time; return what is to be pushed to the peers."""
+        with self._news_lock:
+            news, self._news = self._news, []
+        if not news:
+            return []
+        work()
+        transactions = [each for taken, _ in news for each in taken]
         for listener in list(self.listeners.values()):
             listener(transactions)
+        return list(islice((raw for _, raws in news for raw in raws), OUTBOX_MAX))
 
     async def run(self, network: Network, work: Callable[[], None]) -> None:
         """Push new transactions to the peers, for ever; `work` hears of every arrival."""
-        self._token, self._work = trio.lowlevel.current_trio_token(), work
+        self._token = trio.lowlevel.current_trio_token()
         while True:
             await self._added.wait()
             self._added = trio.Event()
-            raws, self._outbox = self._outbox, []
-            for batch in encode_batches(raws):
+            for batch in encode_batches(self._hear(work)):
                 network.broadcast(Stream.TX, TRANSACTIONS, batch)
             await trio.sleep(FLUSH_S)
 

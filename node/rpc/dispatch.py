@@ -20,7 +20,7 @@ import types
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 
@@ -65,6 +65,10 @@ class Parameter:
 
 
 Many = Callable[["Request", list[list[object]]], list[object]]
+Put = Callable[[bytes], None]
+
+LATER: Final = b""
+"""Stands for an answer that a worker will give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,11 +308,14 @@ class Dispatcher:
             return error_answer(_too_large(), _id_of(value))
         return answer
 
-    def answer_now(self, body: bytes, caller: Caller | None = None) -> bytes | None:
+    def answer_now(
+        self, body: bytes, caller: Caller | None = None, put: Put | None = None
+    ) -> bytes | None:
         """Return the response to one small call that needs no worker; None is for `answer`.
 
         Nothing is done for what `answer` must answer: another form, a batch, a notification, an
-        unknown method, or one that would hold up the loop.
+        unknown method, or one that would hold up the loop. Only a submission, where `put` is
+        given, goes to its worker and is answered LATER: once, by `put`, in the loop.
         """
         if len(body) > NOW_BYTES_MAX or body[:1] != b"{":
             return None
@@ -321,6 +328,8 @@ class Dispatcher:
             return None
         deadline = time.monotonic() + self._settings.request_timeout_s
         request = Request(self._backend, None, deadline, caller)
+        if method.lane is Lane.SUBMIT and put is not None:
+            return self._submit(method, value, request, put)
         if method.lane is not Lane.INLINE and _needs_worker(method, value, request):
             return None
         answering = self._answer_one(value, request)
@@ -332,6 +341,38 @@ class Dispatcher:
                 return error_answer(_too_large(), _id_of(value))
             return answer
         raise BrokenInvariant("a call that needs no worker must not wait", method=method.name)
+
+    def _submit(
+        self, method: Method, item: dict[str, Any], request: Request, put: Put
+    ) -> bytes | None:
+        """Let a worker answer through `put` and return LATER, or return what refuses the call.
+
+        None for a call that came too soon: its answer has another status.
+        """
+        began = time.perf_counter()
+
+        def answer_of(outcome: object) -> bytes:
+            if isinstance(outcome, BaseException) and not isinstance(outcome, RpcError):
+                outcome = self._failed(method, outcome)
+            code = outcome.code if isinstance(outcome, RpcError) else OK
+            self._counts.answered(method.name, code, time.perf_counter() - began)
+            answer = _answer_of(item, outcome)
+            ensure(answer is not None, "a call with an id has an answer", method=method.name)
+            return cast("bytes", answer)
+
+        try:
+            self._admit(method.name, method, request)
+            arguments = parse_arguments(method.parameters, item.get("params"))
+            self._lanes.start(
+                method.lane,
+                lambda: method.function(request, *arguments),
+                request,
+                lambda outcome: put(answer_of(outcome)),
+            )
+        except RpcError as error:
+            is_early = request.caller is not None and request.caller.retry_s > 0
+            return None if is_early else answer_of(error)
+        return LATER
 
     async def _answer_batch(self, items: list[Any], request: Request) -> bytes | None:
         if not items:
@@ -461,7 +502,7 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - the one place that makes an answer of it
             raise self._failed(method, error) from None
 
-    def _failed(self, method: Method, error: Exception) -> RpcError:
+    def _failed(self, method: Method, error: BaseException) -> RpcError:
         """Return what a caller hears of a failure; a broken invariant stops the node."""
         if isinstance(error, Fatal):
             log.error("method found a broken invariant", method=method.name, exc_info=error)

@@ -50,6 +50,34 @@ class Lanes:
         Raises RpcError when too much waits or when the time limit passes. A call that has begun
         goes on in its worker; its result is dropped.
         """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: T | BaseException) -> None:
+            if done.done():
+                return
+            if isinstance(outcome, BaseException):
+                done.set_exception(outcome)
+            else:
+                done.set_result(outcome)
+
+        future = self.start(lane, function, request, settle)
+        try:
+            return await done
+        finally:
+            future.cancel()
+
+    def start(
+        self,
+        lane: Lane,
+        function: Callable[[], T],
+        request: Timed,
+        settle: Callable[[T | BaseException], None],
+    ) -> Future[None]:
+        """Let `settle` be called once, later and in the loop, with the value or what was raised.
+
+        No task waits for it. Raises as `run` does when too much waits; all else goes to `settle`.
+        Cancelling what is returned takes the call out unless it has begun.
+        """
         if self._closed:
             raise RpcError(SERVER_ERROR, "the node is stopping")
         if self._waiting[lane] >= self._settings.waiting_max:
@@ -58,21 +86,43 @@ class Lanes:
         now = time.monotonic()
         request.call_deadline = min(request.deadline, now + self._settings.call_timeout_s)
         self._waiting[lane] += 1
-        future = self._pools[lane].submit(METER.run, Stage.RPC, function)
 
-        def finished(_done: Future[T]) -> None:
+        def late() -> None:
+            settle_once(RpcError(TIMED_OUT, "request timed out"))
+            future.cancel()
+
+        def settle_once(outcome: T | BaseException) -> None:
+            nonlocal is_settled
+            if not is_settled:
+                is_settled = True
+                timer.cancel()
+                settle(outcome)
+
+        def ended(outcome: T | BaseException) -> None:
+            self._waiting[lane] -= 1
+            settle_once(outcome)
+
+        def work() -> None:
+            outcome: T | BaseException
+            try:
+                outcome = METER.run(Stage.RPC, function)
+            except BaseException as error:  # noqa: BLE001 - it goes to who asked
+                outcome = error
+            tell(outcome)
+
+        def tell(outcome: T | BaseException) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may have closed meanwhile
-                loop.call_soon_threadsafe(self._release, lane)
+                loop.call_soon_threadsafe(ended, outcome)
 
+        def finished(future: Future[None]) -> None:
+            if future.cancelled():
+                tell(RpcError(SERVER_ERROR, "the node is stopping"))
+
+        is_settled = False
+        timer = loop.call_later(request.call_deadline - now, late)
+        future = self._pools[lane].submit(work)
         future.add_done_callback(finished)
-        try:
-            async with asyncio.timeout(request.call_deadline - now):
-                return await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise RpcError(TIMED_OUT, "request timed out") from None
-
-    def _release(self, lane: Lane) -> None:
-        self._waiting[lane] -= 1
+        return future
 
     def close(self) -> None:
         """Drop what waits; what runs ends by itself."""

@@ -131,7 +131,7 @@ class _HttpProtocol(ShortWay):
         except Refused:
             return None
         dispatcher: Dispatcher = self.app_state["dispatcher"]
-        return dispatcher.answer_now(body, caller)
+        return dispatcher.answer_now(body, caller, self.answered)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport = cast("asyncio.Transport", transport)
@@ -140,6 +140,8 @@ class _HttpProtocol(ShortWay):
         self._slow: asyncio.TimerHandle | None = None
         self._header_bytes = 0
         self._is_body = False
+        self._is_ended = False
+        """Whether what arrived last holds the end of a request: the rest may begin a header."""
         self._doors: _Doors = self.app_state["doors"]
         self.heads = self.app_state["heads"]
         if self._doors.enter(transport, self.client[0] if self.client else ""):
@@ -161,7 +163,7 @@ class _HttpProtocol(ShortWay):
             self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self.is_held(data):
             return
         is_between = self.cycle is None or self.cycle.response_complete
         data = self.shortened(data)
@@ -171,8 +173,9 @@ class _HttpProtocol(ShortWay):
             return
         if is_between:
             self._expect_headers()
+        self._is_ended = False
         super().data_received(data)
-        if self._late is not None and not self._is_body:
+        if self._late is not None and not self._is_body and not self._is_ended:
             self._header_bytes += len(data)
             if self._header_bytes > HEADER_BYTES_MAX:
                 self._close_late()
@@ -190,6 +193,8 @@ class _HttpProtocol(ShortWay):
 
     def on_message_complete(self) -> None:
         self._is_body = False
+        self._is_ended = True
+        self._header_bytes = 0
         super().on_message_complete()
 
     def pause_writing(self) -> None:

@@ -2,20 +2,23 @@
 
 uvicorn makes a task and a dozen objects for each request, four fifths of the time of a small read.
 A request goes the short way when it arrived whole, nothing of the connection waits before it, its
-head was judged good before, and its call needs no worker. A head is judged once, by the rules of
-`node.rpc.http` on what httptools reads in it, and then known by its bytes. Only heads with headers
-named here pass; whatever else there may be (another path, an origin, a token, a chunked body, an
-upgrade), uvicorn and `HttpHandler` answer as always.
+head was judged good before, and its call needs no worker or is a submission. A submission goes to
+its worker; what arrives meanwhile is kept, so that nothing overtakes its answer. A head is judged
+once, by the rules of `node.rpc.http` on what httptools reads in it, and then known by its bytes.
+Only heads with headers named here pass; whatever else there may be (another path, an origin, a
+token, a chunked body, an upgrade), uvicorn and `HttpHandler` answer as always.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import deque
 from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from node.rpc.dispatch import LATER
 from node.rpc.gate import header_values, is_host_allowed
 from node.rpc.http import JSON_TYPES
 from node.rpc.settings import RpcSettings
@@ -24,6 +27,8 @@ HEAD_BYTES_MAX: Final = 1_024
 HEADS_MAX: Final = 512
 IN_A_ROW_MAX: Final = 16
 """Requests of one connection that are answered before another gets its turn."""
+HELD_BYTES_MAX: Final = 1 << 16
+"""What is kept of one connection while a submission is under way; then its socket waits."""
 START: Final = b"POST / HTTP/1.1\r\n"
 END: Final = b"\r\n\r\n"
 PLAIN_HEADERS: Final = frozenset(
@@ -111,12 +116,20 @@ class ShortWay(HttpToolsProtocol):
 
     @abstractmethod
     def answer_now(self, body: bytes) -> bytes | None:
-        """Return the response to a body, None when only the long way may answer it."""
+        """Return the response to a body, None when only the long way may answer it.
+
+        LATER when a worker does, who gives it to `answered`.
+        """
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._is_between = True
         self._last = 0.0
+        self._is_awaited = False
+        self._is_ending = False
+        self._is_full = False
+        self._held: deque[bytes] = deque()
+        self._held_bytes = 0
 
     def on_message_begin(self) -> None:
         """Note that a request has begun the long way."""
@@ -142,11 +155,50 @@ class ShortWay(HttpToolsProtocol):
             answer = self.answer_now(data[end : end + length])
             if answer is None:
                 return data
-            self._respond(answer)
             data = data[end + length :]
+            if answer == LATER:
+                self._is_awaited = True
+                if data:
+                    self._held.appendleft(data)
+                    self._held_bytes += len(data)
+                return b""
+            self._respond(answer)
             if not data:
                 return b""
         return data
+
+    def is_held(self, data: bytes) -> bool:
+        """Keep what arrives while an answer is awaited; False when none is."""
+        if self._is_awaited:
+            self._held.append(data)
+            self._held_bytes += len(data)
+            if self._held_bytes > HELD_BYTES_MAX and not self._is_full:
+                self._is_full = True
+                self.transport.pause_reading()
+        return self._is_awaited
+
+    def answered(self, answer: bytes) -> None:
+        """Write the answer that was awaited and go on with what arrived meanwhile."""
+        self._is_awaited = False
+        if not self.transport.is_closing():
+            self._respond(answer)
+            if self._is_ending:
+                self.transport.close()
+        while self._held and not self._is_awaited:
+            data = self._held.popleft()
+            self._held_bytes -= len(data)
+            self.data_received(data)
+        if self._is_full and self._held_bytes <= HELD_BYTES_MAX:
+            self._is_full = False
+            if not self.flow.read_paused and not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def shutdown(self) -> None:
+        """Close the connection when nothing is under way, else after it."""
+        if self._is_awaited:
+            self._is_ending = True
+        else:
+            super().shutdown()
 
     def _is_busy(self) -> bool:
         """Whether an answer is under way, the reader is slow, or there are too many callers."""
@@ -175,7 +227,9 @@ class ShortWay(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """Close a connection that asked nothing for the time; the short way only notes when."""
         left = self._last + self.timeout_keep_alive - self.loop.time()
-        if left > 0:
+        if self._is_awaited:
+            self._wait_for_next(self.timeout_keep_alive)
+        elif left > 0:
             self._wait_for_next(left)
         else:
             super().timeout_keep_alive_handler()

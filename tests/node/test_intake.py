@@ -5,14 +5,20 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
+import trio
+import trio.testing
 
-from node.intake import GroupCommit
+from node.intake import FLUSH_S, GroupCommit
 from node.journal import Journal
 from node.ledger import BLOCK_BYTES_MAX
 from node.wire import TRANSACTIONS, decode_batch
+from p2p.events import Stream
+from p2p.network import Network
 from primitives.errors import AlreadyKnown, Unavailable, WrongChain
 from tests.node.nodes import extend, make_intake, make_ledger, transfer
 
@@ -91,6 +97,55 @@ def test_group_commit_shares_writes_and_loses_none(tmp_path: Path) -> None:
     assert sorted(again.load()) == sorted(bytes([n + 1]) * 40 for n in range(40))
     assert sum(batches) == 40
     again.close()
+
+
+@dataclass
+class Wire:
+    """Keeps what is pushed to the peers."""
+
+    pushed: list[bytes] = field(default_factory=list)
+
+    def broadcast(self, _stream: Stream, _kind: int, body: bytes) -> None:
+        self.pushed += decode_batch(TRANSACTIONS, body)
+
+
+async def _news() -> None:
+    intake, wire = make_intake(make_ledger()), Wire()
+    heard: list[tuple[float, list[int]]] = []
+    worked: list[float] = []
+    begun = trio.current_time()
+
+    def now() -> float:
+        return trio.current_time() - begun
+
+    intake.listeners[0] = lambda new: heard.append((now(), [each.nonce for each in new]))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(intake.run, cast("Network", wire), lambda: worked.append(now()))
+        await trio.testing.wait_all_tasks_blocked()
+        raws = [transfer(nonce=nonce).raw for nonce in range(6)]
+        intake.submit(raws[0])
+        await trio.testing.wait_all_tasks_blocked()
+        assert heard == [(0.0, [0])]
+        intake.submit(raws[1])
+        await trio.sleep(FLUSH_S / 2)
+        intake.submit_many(raws[2:4])
+        intake.add_from_peer([raws[4]], forward=False)
+        await trio.sleep(5 * FLUSH_S)
+        intake.submit(raws[5])
+        await trio.sleep(5 * FLUSH_S)
+        nursery.cancel_scope.cancel()
+    assert [nonces for _, nonces in heard] == [[0], [1, 2, 3, 4], [5]]
+    assert [at for at, _ in heard] == pytest.approx([0.0, FLUSH_S, 5.5 * FLUSH_S])
+    assert worked == [at for at, _ in heard]
+    assert wire.pushed == [*raws[:4], raws[5]]
+
+
+def test_news_come_at_once_and_then_together() -> None:
+    """The first is heard of without delay, those of the next 10 ms together, in order, each once.
+
+    Planted bugs: a wake that is lost while news wait; news that are told twice.
+    """
+    trio.run(_news, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 def test_peers_transactions_are_pooled_and_counted(tmp_path: Path) -> None:

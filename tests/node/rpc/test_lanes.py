@@ -82,3 +82,44 @@ def test_the_earlier_deadline_counts() -> None:
         assert await _code(lanes) == -32000
 
     asyncio.run(check())
+
+
+def test_what_has_not_begun_is_taken_out() -> None:
+    """A call whose time passed, or whose caller left, never runs and keeps no place."""
+
+    async def check() -> None:
+        lanes = Lanes(RpcSettings(workers=1, waiting_max=3))
+        go, ran = threading.Event(), []
+        stuck = asyncio.create_task(lanes.run(Lane.CALL, lambda: go.wait(5), _request()))
+        left = asyncio.create_task(lanes.run(Lane.CALL, lambda: ran.append(1), _request()))
+        await asyncio.sleep(0)
+        with pytest.raises(RpcError):
+            await lanes.run(Lane.CALL, lambda: ran.append(2), _request(0.01))
+        left.cancel()
+        await asyncio.wait([left])
+        await asyncio.sleep(0)
+        more = [asyncio.create_task(lanes.run(Lane.CALL, lambda: 1, _request())) for _ in range(2)]
+        await asyncio.sleep(0)
+        go.set()
+        assert await asyncio.gather(stuck, *more) == [True, 1, 1]
+        assert ran == []
+        lanes.close()
+
+    asyncio.run(check())
+
+
+def test_what_waits_when_the_lanes_close_is_told() -> None:
+    """Nobody waits for a call that the end of the node dropped."""
+
+    async def check() -> None:
+        lanes = Lanes(RpcSettings(workers=1))
+        go = threading.Event()
+        stuck = asyncio.create_task(lanes.run(Lane.CALL, lambda: go.wait(5), _request()))
+        late = asyncio.create_task(_code(lanes))
+        await asyncio.sleep(0)
+        lanes.close()
+        assert await late == -32000
+        go.set()
+        assert await stuck is True
+
+    asyncio.run(check())

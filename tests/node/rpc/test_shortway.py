@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from typing import Any
 
 import pytest
 
 from node.rpc.encoded import ENCODED_BYTES_MAX, EncodedObject, kept, new_cache
+from node.rpc.server import HEADER_BYTES_MAX, RpcServer
 from node.rpc.settings import RpcSettings
-from node.rpc.shortway import HEADS_MAX, Heads
+from node.rpc.shortway import HEADS_MAX, HELD_BYTES_MAX, Heads
+from primitives.crypto.keccak import keccak
+from primitives.crypto.secp256k1 import PrivateKey
+from primitives.types import Hash32
 from tests.node.rpc.conftest import Served
 from tests.node.rpc.devchain import DevChain, funded_keys
 from tests.node.rpc.harness import Rpc, sign, to_hex
@@ -82,6 +87,10 @@ BODIES = [
     call("eth_getBlockByNumber", "0x7fffffff", True),
     call("eth_getBlockReceipts", "latest"),
     call("eth_call", {"to": "0x" + "11" * 20}, "latest"),
+    call("eth_sendRawTransaction", "0x00"),
+    call("eth_sendRawTransaction", "0xzz"),
+    call("eth_sendRawTransaction"),
+    call("eth_sendRawTransaction", to_hex(sign(funded_keys(1)[0], 0, chainId=7))),
     call("no_such"),
     b'{"jsonrpc":"2.0","id":1,"method":"eth_chainId","id":2}',
     b'{"jsonrpc":"2.0","id":NaN,"method":"eth_chainId"}',
@@ -131,6 +140,136 @@ def test_answers_keep_the_order(served: Served) -> None:
         line.socket.sendall(b"".join(map(http, bodies)))
         numbers = [json.loads(line.read()[1])["id"] for _ in bodies]
     assert numbers == list(range(len(bodies)))
+
+
+def test_submissions_keep_the_order(served: Served) -> None:
+    """Sends and reads in one packet are answered in order, and every send is taken once."""
+    (key,) = funded_keys(1)
+    raws = [
+        sign(key, nonce)
+        for nonce in range(_nonce(served.chain, key), _nonce(served.chain, key) + 40)
+    ]
+    bodies = []
+    for number, raw in enumerate(raws):
+        bodies.append(call("eth_sendRawTransaction", to_hex(raw), number=2 * number))
+        bodies.append(call("eth_chainId", number=2 * number + 1))
+    with Line(served.port) as line:
+        line.socket.sendall(b"".join(map(http, bodies)))
+        answers = [json.loads(line.read()[1]) for _ in bodies]
+    assert [each["id"] for each in answers] == list(range(len(bodies)))
+    assert [each["result"] for each in answers[::2]] == [to_hex(keccak(raw)) for raw in raws]
+
+
+def _nonce(chain: DevChain, key: PrivateKey) -> int:
+    account = chain.view().state.account(key.address)
+    return account.nonce if account is not None else 0
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=20).close()
+    except OSError:
+        return False
+    return True
+
+
+class Stuck:
+    """Lets no submission of a chain end before `go`."""
+
+    def __init__(self, chain: DevChain, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = threading.Event()
+        self.begun = threading.Event()
+        submit = chain.submit
+
+        def slow(raw: bytes) -> Hash32:
+            self.begun.set()
+            assert self.go.wait(20)
+            return submit(raw)
+
+        monkeypatch.setattr(chain, "submit", slow)
+
+
+def test_nothing_overtakes_a_slow_submission(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes meanwhile waits, above the bound in the socket; other connections go on.
+
+    Planted bugs: a second request that is answered first; a socket that is not read again.
+    """
+    (key,) = funded_keys(1)
+    stuck = Stuck(served.chain, monkeypatch)
+    raw = to_hex(sign(key, _nonce(served.chain, key)))
+    count = 3 * HELD_BYTES_MAX // len(http(call("eth_chainId", number=1000)))
+    later = b"".join(http(call("eth_chainId", number=each)) for each in range(1, count))
+    with Line(served.port) as line, Line(served.port) as other:
+        line.socket.sendall(http(call("eth_sendRawTransaction", raw, number=0)))
+        assert stuck.begun.wait(20)
+        sender = threading.Thread(target=line.socket.sendall, args=(later,))
+        sender.start()
+        for _ in range(20):
+            assert other.ask(http(call("eth_chainId")))[0] == 200
+        line.socket.settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            line.socket.recv(1, socket.MSG_PEEK)
+        line.socket.settimeout(20)
+        stuck.go.set()
+        numbers = [json.loads(line.read()[1])["id"] for _ in range(count)]
+        sender.join()
+        assert numbers == list(range(count))
+        assert line.ask(http(call("eth_chainId")))[0] == 200
+
+
+def test_a_long_pipeline_is_no_long_header(served: Served) -> None:
+    """Whole requests of the long way in one packet do not count as headers of the next one."""
+    count = 2 * HEADER_BYTES_MAX // len(http(call("eth_chainId"), LONG))
+    with Line(served.port) as line:
+        data = http(call("eth_chainId"), LONG) * count
+        sender = threading.Thread(target=line.socket.sendall, args=(data,))
+        sender.start()
+        assert all(line.read()[0] == 200 for _ in range(count))
+        sender.join()
+
+
+def test_who_left_is_forgotten_and_who_waits_is_answered_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that left harms nobody; a server that stops answers what it took first."""
+    chain = DevChain()
+    first, second = funded_keys(2)
+    stuck = Stuck(chain, monkeypatch)
+    server = RpcServer(chain, RpcSettings(port=0, idle_timeout_s=1))
+    port = server.start()
+    with Line(port) as gone:
+        gone.socket.sendall(http(call("eth_sendRawTransaction", to_hex(sign(first, 0)))))
+        assert stuck.begun.wait(20)
+    with Line(port) as line:
+        line.socket.sendall(http(call("eth_sendRawTransaction", to_hex(sign(second, 0)))))
+        line.socket.settimeout(1.5)  # longer than an idle connection may live
+        with pytest.raises(TimeoutError):
+            line.socket.recv(1, socket.MSG_PEEK)
+        line.socket.settimeout(20)
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        while _listens(port):
+            pass
+        stuck.go.set()
+        assert json.loads(line.read()[1])["result"] == to_hex(keccak(sign(second, 0)))
+        assert line.file.read() == b""
+        stopping.join()
+    assert _nonce(chain, first) == 1
+
+
+def test_a_submission_that_comes_too_soon_has_the_status_of_the_long_way() -> None:
+    """429 with the seconds to wait, both ways; planted bug: the short way says 200."""
+    settings = RpcSettings(port=0, address_rate=1, rate_burst_s=8, limit_loopback=True)
+    server = RpcServer(DevChain(), settings)
+    port = server.start()
+    body = call("eth_sendRawTransaction", "0x00")
+    with Line(port) as line:
+        assert line.ask(http(body))[0] == 200
+        assert line.ask(http(body))[0] == 429
+        assert line.ask(http(body, LONG))[0] == 429
+    server.stop()
 
 
 @pytest.mark.parametrize(
