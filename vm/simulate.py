@@ -205,7 +205,7 @@ class _Run:
         self._changes = joined(self._changes, done.changes)
         header = replace(
             draft,
-            state_root=self._base.state_root(self._changes),
+            state_root=self._base.state_root(replace(self._changes, keeps_empty=True)),
             transactions_root=ordered_root([tx.raw for tx in done.transactions]),
             receipts_root=ordered_root([encode_receipt(each) for each in done.receipts]),
             logs_bloom=join_blooms(each.bloom for each in done.receipts),

@@ -130,9 +130,9 @@ def parse_digits(value: object, kind: str) -> str:
     if not isinstance(value, str):
         raise BadArgument(f"cannot unmarshal non-string into {kind}")
     if not value:
-        raise BadArgument(f"empty hex string, want {kind}")
+        raise BadArgument("empty hex string")
     if value[:2] not in ("0x", "0X"):
-        raise BadArgument(f"hex string without 0x prefix, want {kind}")
+        raise BadArgument("hex string without 0x prefix")
     digits = value[2:]
     if not _HEX.match(digits):
         raise BadArgument(f"invalid hex string, want {kind}")

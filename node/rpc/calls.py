@@ -26,14 +26,16 @@ from vm.state.changes import StateReader
 from vm.state.layered import LayeredState
 
 
-def message_of(request: Request, wanted: CallObject, context: BlockContext) -> Call:
+def message_of(
+    request: Request, wanted: CallObject, context: BlockContext, *, is_estimate: bool = False
+) -> Call:
     """Return the message of a call object, with what it leaves out filled in."""
     chain_id = request.rules.chain_id
     if wanted.chain_id is not None and wanted.chain_id != chain_id:
         raise invalid_params(
             f"chainId does not match node's (have={wanted.chain_id}, want={chain_id})"
         )
-    check_fork(request, wanted, context)
+    check_fork(request, wanted, context, is_estimate=is_estimate)
     gas_max = min(request.backend.settings.call_gas_max, context.gas_limit)
     return Call(
         sender=wanted.sender or ZERO_ADDRESS,
@@ -49,8 +51,10 @@ def message_of(request: Request, wanted: CallObject, context: BlockContext) -> C
     )
 
 
-def check_fork(request: Request, wanted: CallObject, context: BlockContext) -> None:
-    """Raise RpcError for fields that the fork of the block does not have yet."""
+def check_fork(
+    request: Request, wanted: CallObject, context: BlockContext, *, is_estimate: bool = False
+) -> None:
+    """Raise RpcError, in go-ethereum's words, for fields that the block's fork does not have."""
     fork = context.rules.fork
     has_fees = wanted.max_fee_per_gas is not None or wanted.max_priority_fee_per_gas is not None
     if has_fees and fork < Fork.LONDON:
@@ -69,8 +73,11 @@ def check_fork(request: Request, wanted: CallObject, context: BlockContext) -> N
         name = checksum_address(wanted.sender or ZERO_ADDRESS)
         most = request.backend.settings.call_gas_max
         supplied = min(wanted.gas or most, most)
+        words = f"transaction type not supported: {kind} (sender {name})"
         raise server_error(
-            f"err: transaction type not supported: {kind} (sender {name}) (supplied gas {supplied})"
+            f"failed with {supplied} gas: {words}"
+            if is_estimate
+            else f"err: {words} (supplied gas {supplied})"
         )
 
 

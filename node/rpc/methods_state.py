@@ -84,6 +84,6 @@ def estimate_gas(
     """Return a gas limit with which the message succeeds."""
     accounts = state_overrides.accounts if state_overrides else None
     state, context = call_context(request, block, accounts, block_overrides)
-    message = message_of(request, transaction, context)
+    message = message_of(request, transaction, context, is_estimate=True)
     engine = request.backend.api.engine()
     return hex(engine.estimate(state, context, message, stop=request.is_late))

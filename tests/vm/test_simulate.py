@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from primitives.account import Account
 from primitives.block import Header
 from primitives.crypto.keccak import keccak
 from primitives.receipt import EMPTY_BLOOM, Log
@@ -116,6 +117,30 @@ def test_calls_and_blocks_see_those_before() -> None:
     assert (first.state_root[-1], second.state_root[-1]) == (1, 2)
     nonces = [each.nonce for each in (*one.block.transactions, *two.block.transactions)]
     assert nonces == [0, 1, 2]
+
+
+def test_an_account_that_an_override_leaves_empty_is_in_the_state() -> None:
+    """It is there in its block and the next; a missing one that a call touches is not.
+
+    Planted bug: the root without empty accounts. Source: go-ethereum, whose overrides are no
+    transaction that would clear it (EIP-161).
+    """
+    seen: list[ChangeSet] = []
+
+    def root(changes: ChangeSet) -> Hash32:
+        seen.append(changes)
+        return ZERO_HASH
+
+    base = Base(HEAD, HEAD.hash, world({}), lambda _: ZERO_HASH, root)
+    made, touched = Address(b"\x0e" * 20), Address(b"\x0f" * 20)
+    first = calls(to_contract(to=touched), state={made: AccountOverride(code=b"")})
+    wishes = Wishes(gas_max=Gas(10**7))
+    simulate(ENGINE, OwnRules(PARAMS), base, [first, calls(to_contract())], wishes)
+    for changes in seen:
+        assert changes.keeps_empty
+        assert changes.accounts[made] == Account()
+        assert changes.accounts.get(touched) is None
+    assert len(seen) == 2
 
 
 def test_gaps_are_filled_with_empty_blocks() -> None:
