@@ -21,6 +21,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import chain, islice
 from typing import Final
 
 from primitives.errors import StoreCorrupt, ensure
@@ -33,6 +34,8 @@ LOGS_KEY: Final = b"logs"
 TERM_BYTES: Final = 10
 HEIGHT_BYTES: Final = 8
 BLOCKS_PER_BATCH: Final = 64
+PROBES_MAX: Final = 1_000
+"""Heights of one term that are looked up under another, instead of reading all of its rows."""
 PAUSE_S: Final = 0.02
 """Between two batches of the background, so that the node's own work goes first."""
 STOP_S_MAX: Final = 10.0
@@ -131,15 +134,60 @@ def candidates(
         if wanted:
             groups.append([topic_term(position, each) for each in wanted])
     found: set[int] | None = None
-    for group in groups or [[ANY]]:
-        heights: set[int] = set()
-        for term in group:
+    for group, few in _fewest_first(store, groups or [[ANY]], bounds, check_time):
+        if found is None:
+            found = few if few is not None else _heights(store, group, bounds, check_time)
+        elif len(found) <= PROBES_MAX:
             check_time()
-            heights.update(heights_of(store, term, *bounds))
-        found = heights if found is None else found & heights
+            found = {height for height in found if _occurs(store, group, height)}
+        else:
+            found &= _heights(store, group, bounds, check_time)
         if not found:
             return []
     return sorted(found or ())
+
+
+def _fewest_first(
+    store: KeyValueReader,
+    groups: Sequence[Sequence[bytes]],
+    bounds: tuple[int, int],
+    check_time: Callable[[], None],
+) -> list[tuple[Sequence[bytes], set[int] | None]]:
+    """Return the groups with those first that occur at few heights, and these heights.
+
+    A group is looked at for PROBES_MAX rows, so that one that occurs everywhere costs little
+    beside one that does not.
+    """
+    if len(groups) == 1:
+        return [(groups[0], None)]
+    sized: list[tuple[Sequence[bytes], set[int] | None]] = []
+    for group in groups:
+        rows = chain.from_iterable(heights_of(store, term, *bounds) for term in group)
+        check_time()
+        seen = set(islice(rows, PROBES_MAX + 1))
+        sized.append(
+            (group, seen if len(seen) <= PROBES_MAX and next(rows, None) is None else None)
+        )
+    return sorted(sized, key=lambda each: PROBES_MAX + 1 if each[1] is None else len(each[1]))
+
+
+def _heights(
+    store: KeyValueReader,
+    group: Sequence[bytes],
+    bounds: tuple[int, int],
+    check_time: Callable[[], None],
+) -> set[int]:
+    """Return all heights where one of the terms occurs."""
+    found: set[int] = set()
+    for term in group:
+        check_time()
+        found.update(heights_of(store, term, *bounds))
+    return found
+
+
+def _occurs(store: KeyValueReader, group: Sequence[bytes], height: int) -> bool:
+    key = height_key(height)
+    return any(store.get(Column.LOG, term + key) is not None for term in group)
 
 
 class Indexer:

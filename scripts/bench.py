@@ -11,6 +11,7 @@ import sys
 
 from scripts import (
     bench_engine,
+    bench_logs,
     bench_network,
     bench_rpc,
     bench_sends,
@@ -34,6 +35,7 @@ def main() -> None:
     state.set_defaults(run=bench_state.bench_state, report=bench_state.report)
     bench_rpc.add_command(commands, lambda: free_ports(1), say)
     bench_sends.add_command(commands, network, fund, say)
+    bench_logs.add_command(commands)
     bench_subscriptions.add_command(commands, network, say)
     start = commands.add_parser("start", help="processor time until a node answers")
     bench_start.add_options(start)

@@ -104,7 +104,7 @@ class Search:
         """Yield the heights that may hold a match, in order."""
         indexed = indexed_from(view.store)
         start = last + 1 if indexed is None else max(first, indexed)
-        yield from self._by_bloom(view, wanted, first, min(last, start - 1))
+        yield from self.by_bloom(view, wanted, first, min(last, start - 1))
         for low in range(start, last + 1, INDEX_WINDOW):
             bounds = (low, min(last, low + INDEX_WINDOW - 1))
             heights = candidates(
@@ -112,9 +112,10 @@ class Search:
             )
             yield from map(Height, heights)
 
-    def _by_bloom(
+    def by_bloom(
         self, view: ChainReader, wanted: FilterObject, first: int, last: int
     ) -> Iterator[Height]:
+        """Yield the heights whose headers' blooms do not rule a match out, in order."""
         may_match = bloom_check(wanted)
         for height in range(first, last + 1):
             if (height - first) % BLOCKS_BETWEEN_CHECKS == 0:

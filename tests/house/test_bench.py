@@ -239,6 +239,22 @@ def test_growing_state_is_measured() -> None:
 
 @pytest.mark.slow
 @pytest.mark.process
+def test_logs_of_a_long_chain_are_found() -> None:
+    """A shorter chain: all ways find the logs that were made, and the whole index is built anew."""
+    command = [sys.executable, "-m", "scripts.bench", "logs", "--json", "--blocks", "1001"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    hits = {name: row["hits"] for name, row in found.items() if isinstance(row, dict)}
+    assert list(hits.values()) == [1_001, 10, 1, 1, 10, 0, 0]
+    assert found["index_rows"] == 4 * 1_001 + 1
+    assert all(found[name]["index_ms"] > 0 < found[name]["bloom_ms"] for name in hits)
+
+
+@pytest.mark.slow
+@pytest.mark.process
 def test_network_is_measured() -> None:
     """A short run on a real network of one validator gives every figure, and ends by itself."""
     command = [sys.executable, "-m", "scripts.bench", "network", "--json", "--validators", "1"]
