@@ -86,6 +86,7 @@ class Lanes:
         now = time.monotonic()
         request.call_deadline = min(request.deadline, now + self._settings.call_timeout_s)
         self._waiting[lane] += 1
+        is_settled = False
 
         def late() -> None:
             settle_once(RpcError(TIMED_OUT, "request timed out"))
@@ -118,7 +119,6 @@ class Lanes:
             if future.cancelled():
                 tell(RpcError(SERVER_ERROR, "the node is stopping"))
 
-        is_settled = False
         timer = loop.call_later(request.call_deadline - now, late)
         future = self._pools[lane].submit(work)
         future.add_done_callback(finished)
