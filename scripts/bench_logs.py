@@ -41,6 +41,7 @@ from primitives.params import ChainParams
 from primitives.transaction import Transaction, decode_transactions
 from primitives.types import Address, ChainId, Hash32, Height
 from primitives.validators import Validator, ValidatorSet
+from scripts.bench_localnet import say
 from scripts.bench_rpc import sign_contract
 from scripts.bench_state import CACHE_BYTES, FUNDS_WEI, Maker, disk_mb, filler, resident_mb
 from scripts.load import LoadError, accounts
@@ -68,11 +69,6 @@ class Unsynced(RocksStore):
     def write(self, batch: Iterable[Write], *, sync: bool) -> None:
         """Apply the batch whole, and return before it is durable."""
         super().write(batch, sync=False)
-
-
-def say(text: str) -> None:
-    """Show progress; the result alone goes to standard output."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def topic(number: int) -> Hash32:
