@@ -352,7 +352,8 @@ contract Lending is Guarded, IERC3156FlashLender {
         Account storage own = accountOf[id][account];
         uint128 held = own.borrowShares;
         uint256 debt = _debtOf(market.borrowed, market.borrowShares, held);
-        if (debt == 0 || assets == 0) revert Zero();
+        // What others paid too much by rounding may have paid a last share: it ends for nothing.
+        if (held == 0 || assets == 0) revert Zero();
         uint256 owed = assets < debt ? assets : debt;
         (repaid,) = Money.collect(params.loan, msg.sender, owed, assets);
         if (repaid > debt) repaid = debt;
@@ -466,6 +467,8 @@ contract Lending is Guarded, IERC3156FlashLender {
         uint128 shares = own.borrowShares;
         if (shares == 0) return 0;
         debt = _debtOf(market.borrowed, market.borrowShares, shares);
+        // A share that is worth nothing now is worth a unit once somebody borrows.
+        if (debt == 0) debt = 1;
         uint256 price = IPriceOracle(params.oracle).price();
         uint256 most = LendingMath.debtMax(own.collateral, price, params.collateralFactor);
         if (debt > most) revert Unhealthy(debt, most);

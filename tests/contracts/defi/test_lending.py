@@ -354,6 +354,23 @@ def test_flash_liquidation(bank: Bank) -> None:
     assert bank.of(loan, lending.address) == 1000 * UNIT + lending.read("flashFees", loan.address)
 
 
+def test_the_last_share_of_debt_ends_for_nothing(bank: Bank) -> None:
+    """Rounding lets one borrower's last unit be paid by another: the share left is worth nothing,
+    ends for nothing, and keeps collateral until then, because a later loan gives it worth again."""
+    bank.pledge(CAROL, HUNDRED)
+    bank.borrow(CAROL, 10 * UNIT + 7)
+    bank.world.wait(YEAR)
+    bank.lending.send(EVE, "accrue", bank.params)
+    bank.repay(CAROL, bank.balances(CAROL)[1] - 1)
+    bank.repay(BOB)
+    assert bank.market()["borrowed"] == 0 < bank.shares(CAROL)[1]
+    with pytest.raises(Reverted, match="Unhealthy"):
+        bank.unpledge(CAROL, HUNDRED)
+    bank.repay(CAROL)
+    assert bank.shares(CAROL)[1] == bank.market()["borrowShares"] == 0
+    bank.unpledge(CAROL, HUNDRED)
+
+
 def test_loan_supplied_as_repayment(bank: Bank) -> None:
     """Supplying the loan to the market does not repay it."""
     lending, loan = bank.lending, bank.loan
