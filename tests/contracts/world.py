@@ -142,7 +142,7 @@ class World:
 
     def deploy(self, contract: str, *values: Any, sender: Address = ALICE) -> Address:
         """Make a contract by its constructor; return its address."""
-        address = self._create(constructor_data(contract, values), sender)
+        address = self.create(constructor_data(contract, values), sender)
         self.name(contract, address)
         return address
 
@@ -151,7 +151,7 @@ class World:
         found = load(WEAK / f"{contract}.json")
         kinds = [each["inputs"] for each in found.abi if each["type"] == "constructor"]
         types = types_of(kinds[0]) if kinds else []
-        return self._create(found.bytecode + encode(types, values), sender)
+        return self.create(found.bytecode + encode(types, values), sender)
 
     def weakly(
         self, sender: Address, contract: str, place: Address, function: str, *values: Any
@@ -165,7 +165,8 @@ class World:
         found = decode(types_of(entry["outputs"]), tried.output)
         return found[0] if len(found) == 1 else found
 
-    def _create(self, data: bytes, sender: Address) -> Address:
+    def create(self, data: bytes, sender: Address) -> Address:
+        """Make a contract of creation code with its arguments; return its address."""
         done = self.engine.execute(
             self.state,
             self.context(),

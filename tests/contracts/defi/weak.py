@@ -22,7 +22,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CONTRACTS = HERE.parents[2] / "contracts"
-SOURCES = CONTRACTS / "src" / "defi"
+SOURCES = CONTRACTS / "src"
 ARTIFACTS = HERE / "artifacts"
 HELPERS = ("HostileToken", "Puppet", "Feed", "Policy")
 BUILD_TIMEOUT_S = 300
@@ -185,8 +185,8 @@ def texts(start: str, edits: tuple[tuple[str, str, str], ...], folder: Path) -> 
         name = waiting.pop()
         if name in found:
             continue
-        found[name] = (folder / name).read_text()
-        waiting += re.findall(r'from "\./(\w+\.sol)"', found[name])
+        found[name] = next(folder.rglob(name)).read_text()
+        waiting += re.findall(r'from "(?:\./|\.\./\w+/)(\w+\.sol)"', found[name])
     for file, old, new in edits:
         if found[file].count(old) != 1:
             raise ValueError(f"{start}: {file} must have once {old!r}")
@@ -222,7 +222,7 @@ def build(weakness: Weakness) -> str:
         shutil.copytree(SOURCES, sources)
         parts = texts_of(weakness)
         for name, content in parts.items():
-            (sources / name).write_text(content)
+            next(sources.rglob(name)).write_text(content)
         _build(sources, Path(made) / "out", weakness.contract)
         return _file(weakness.name, Path(made) / "out" / f"{weakness.contract}.json", parts)
 
