@@ -29,6 +29,7 @@ from qenex.erc20 import of_units, to_units
 from qenex.exchange import tick_at
 from qenex.lending import FlashLoans, Lending
 from qenex.predeploys import Row, build, quick, standard
+from qenex.programs import program
 from tests.node.rpc.devchain import VALIDATOR_KEY, DevChain
 from tests.qenex.test_client import KEYS, NAMES
 
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.process
 FEED, PRICED, OWN_LENDING = (Address(bytes([0x77 + i]) * 20) for i in range(3))
 COIN: Final = shown_address(ZERO_ADDRESS)
 TOKEN, SHARE = shown_address(QXC), shown_address(STAKING)
+COARSE = Path(__file__).parents[1] / "contracts/defi/artifacts/HostileToken.json"
 
 
 class Network:
@@ -92,6 +94,8 @@ def test_exchange(network: Network) -> None:
     assert abs(got - quoted * 999 / 1000) < Decimal("1e-15"), "QXC burns a thousandth on the way"
     with pytest.raises(Refused, match="TooLittle"):
         client.amm.swap([COIN, TOKEN], 1, at_least="0.3")
+    with pytest.raises(Refused, match="TooMuch"):
+        client.amm.swap_for([TOKEN, COIN], 1, at_most="0.2")
     client.amm.swap_for([TOKEN, COIN], 1, at_most="0.3")
     client.amm.remove_liquidity(COIN, TOKEN, 0)
     client.amm.remove_liquidity(TOKEN, COIN)
@@ -106,6 +110,28 @@ def test_exchange(network: Network) -> None:
     ):
         with pytest.raises(ConfigError):
             bad()
+
+
+def test_tokens_of_other_decimals(network: Network) -> None:
+    """Amounts, prices and bounds are in whole tokens, whatever decimals each side has."""
+    client = network.client()
+    coarse = program(COARSE.read_text())
+    token = client.create(coarse.creation({"modes_": 0, "decimals_": 6}))
+    mint = {"to": client.address, "value": 10**12}
+    client.send(token, coarse.call(coarse.function("mint", mint), mint), 0)
+    client.amm.create_pool(COIN, token, 2)
+    assert abs(client.amm.pool(COIN, token).price - 2) < Decimal("1e-15")
+    client.amm.add_liquidity(token, COIN, (200, 100))
+    assert Decimal("1.9") < client.amm.quote([COIN, token], 1) < 2
+    assert Decimal("0.9") < client.amm.quote([token, COIN], 2) < 1
+    for route, most in (([COIN, token], 2), ([token, COIN], "0.5")):
+        with pytest.raises(Refused, match="TooLittle"):
+            client.amm.swap(route, 1, at_least=most)
+    before = client.amm.token(token).balance()
+    client.amm.swap([COIN, token], 1, at_least="1.9")
+    assert Decimal("1.9") < client.amm.token(token).balance() - before < 2
+    client.amm.swap([token, COIN], 1, at_least="0.49")
+    client.amm.swap_for([token, COIN], "0.5", at_most="1.1")
 
 
 def test_lending_and_flash(network: Network) -> None:

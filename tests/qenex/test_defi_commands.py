@@ -46,6 +46,9 @@ def test_amm_commands(shell: Shell) -> None:
     assert Decimal("1.9") < out < 2
     got = Decimal(shell.json("amm swap 1 coin qxc", 0)["received"])
     assert abs(got - out * 999 / 1000) < Decimal("1e-15"), "QXC burns a thousandth on the way"
+    block = shell.network.client().rpc("eth_getBlockByNumber", "latest", True)
+    least = int(block["transactions"][-1]["input"][10 + 3 * 64 :][:64], 16)
+    assert least == int(out * 10**18) * 99 // 100, "without --at-least, 99 % of the quote"
     code, words = shell.run("amm swap 1 qxc coin --at-least 0.9", 0)
     assert (code, "TooLittle" in words) == (1, True)
     assert "swapped 1 qxc: 0.50" in shell.run("amm swap 1 qxc coin", 0)[1]

@@ -83,8 +83,10 @@ def test_basic_usage(network: Network) -> None:
     where = qenex.deploy_smart_contract(code, NAMES[0], {"modes_": 0, "decimals_": 8})
     qenex.assets["btc"] = where
     qenex.execute_smart_contract(where, "mint", {"to": NAMES[0], "value": 10**9})
+    purse = qenex.accounts.reader.balance(NAMES[0])
     result = qenex.process_transaction(tx)
     assert (result["status"], result["received"]) == ("success", Decimal("0.1"))
+    assert result["fee"] == purse - qenex.accounts.reader.balance(NAMES[0])
     assert result["burned"] == 0
     assert 0 < result["fee"] <= tx.fee
     assert (tx.status, tx.id) == ("completed", result["transaction_id"])
@@ -120,13 +122,16 @@ def test_core_api(network: Network) -> None:
     assert qenex.process_transaction(back)["status"] == "success"
     stake = order(TransactionType.STAKE, asset("qxc"), "20")
     assert qenex.process_transaction(stake)["staked"] >= 20
+    other = order(TransactionType.STAKE, asset("qxc"), "5")
+    other.from_address = NAMES[1]
+    assert round(qenex.process_transaction(other)["staked"], 2) == 5, "the sender's own"
     back.from_address = "0x" + "12" * 20
     with pytest.raises(UnknownSigner, match="is not here"):
         qenex.process_transaction(back)
     with pytest.raises(Refused, match="ERC20InsufficientBalance"):
         qenex.process_transaction(order(TransactionType.TRANSFER, asset("qxc"), "1000"))
     metrics = qenex.get_system_metrics()
-    assert metrics["total_transactions"] == 4
+    assert metrics["total_transactions"] == 5
     assert metrics["height"] == qenex.accounts.reader.height
     assert metrics["tps"] > 0
     assert metrics["average_latency_ms"] > 0
@@ -193,9 +198,18 @@ def test_amm(network: Network) -> None:
     got = defi.amm.swap(burning, COIN, 1)
     assert got == defi.accounts.client().qxc.balance() - before
     assert 0 < defi.amm.swap(burning, TOKEN, "0.5", trader=NAMES[0]) < Decimal("0.52")
+    second = defi.accounts.client(NAMES[1])
+    assert defi.amm.swap(burning, COIN, 2, trader=NAMES[1]) == second.qxc.balance() > 1
+    assert defi.amm.add_liquidity(burning, 1, 1, NAMES[1]) > 0
+    rest = second.qxc.balance()
+    defi.amm.remove_liquidity(burning, 1, NAMES[1])
+    assert rest + Decimal("0.9") < second.qxc.balance() < rest + 1, "who gave it takes it"
     swap = order(TransactionType.SWAP, asset("qxc"), "1")
     swap.metadata = {"to": COIN, "fee_tier": "0.0005"}
     assert qenex.process_transaction(swap)["received"] > Decimal("0.9")
+    swap.metadata["min_amount_out"] = "1.5"
+    with pytest.raises(Refused, match="TooLittle"):
+        qenex.process_transaction(swap)
     swap.metadata = {}
     with pytest.raises(ConfigError, match="must name `to`"):
         qenex.process_transaction(swap)
@@ -220,8 +234,14 @@ def test_lending(network: Network) -> None:
     with pytest.raises(Refused, match="Unhealthy"):
         defi.lending.borrow(market_id, Decimal(1), NAMES[1])
     defi.lending.supply_collateral(market_id, Decimal(200), NAMES[1])
-    success = defi.lending.borrow(market_id, Decimal(140), NAMES[1])
+    loan = order(TransactionType.LOAN, asset("qxc"), "1")
+    loan.metadata, loan.from_address, loan.to_address = {"market": market_id}, *NAMES[1::-1]
+    assert 1 <= qenex.process_transaction(loan)["debt"] < 2
+    success = defi.lending.borrow(market_id, Decimal(139), NAMES[1])
     assert success is True
+    assert defi.lending.supply(market_id, 1, NAMES[1]) > 0
+    assert 0 < network.client(1).lending.account(market_id).supplied < 2, "the supplier's own"
+    assert defi.lending.withdraw(market_id, None, NAMES[1]) == 0
     facts = defi.accounts.client().lending.market(market_id)
     assert facts.supply_rate == facts.borrow_rate * facts.borrowed / facts.supplied * Decimal("0.9")
     assert defi.lending.supply(market_id, 1, NAMES[0]) > 0
@@ -282,6 +302,20 @@ def test_farming(network: Network) -> None:
     staked, more = defi.farming.unstake(stake_id)
     assert staked == 50
     assert more > 0
+    network.client(1).qxc.deposit(20)
+    network.client(1).staking.stake(20)
+    code = (ARTIFACTS / "HostileToken.json").read_text()
+    qenex = QENEXCore()
+    coarse = qenex.deploy_smart_contract(code, NAMES[0], {"modes_": 0, "decimals_": 6})
+    qenex.execute_smart_contract(coarse, "mint", {"to": NAMES[0], "value": 10**12})
+    farm_id = defi.farming.create_farm(stake_token, coarse, Decimal("0.12"), for_stake=10**6)
+    mine = defi.farming.stake(farm_id, 10, NAMES[1])["stake_id"]
+    assert mine == f"{farm_id}:{NAMES[1]}"
+    network.chain.mine()
+    reward = defi.farming.claim_rewards(mine)
+    paid = qenex.execute_smart_contract(coarse, "balanceOf", {"account": NAMES[1]})
+    assert reward == Decimal(paid).scaleb(-6) > 0
+    assert defi.farming.unstake(mine)[0] == 10
     for wrong in ("7", "x:y", f"x:{NAMES[0]}"):
         with pytest.raises(ConfigError):
             defi.farming.claim_rewards(wrong)
