@@ -266,6 +266,20 @@ def test_lending(network: Network) -> None:
         qenex.process_transaction(loan)
 
 
+def test_market_of_a_token_of_other_decimals(network: Network) -> None:
+    """The oracle that comes with a market prices raw units of both tokens, of 6 decimals and 18."""
+    qenex, defi = QENEXCore(), QENEXDeFi()
+    code = (ARTIFACTS / "HostileToken.json").read_text()
+    coarse = qenex.deploy_smart_contract(code, NAMES[0], {"modes_": 0, "decimals_": 6})
+    network.client().qxc.deposit(1000)
+    network.client().staking.stake(100)
+    network.wait(1)
+    market_id = defi.lending.create_market(coarse, price=2)
+    client = network.client()
+    oracle = client.contract("MarketOracle", client.lending.oracle_of(market_id))
+    assert oracle.read("price") == 2 * 10**6 * 10**36 // 10**18
+
+
 def test_markets_need_votes(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a vote takes long, the proposal is made and named."""
     monkeypatch.setattr(markets, "VOTE_WAIT_S", 5)
