@@ -267,7 +267,7 @@ def test_lending(network: Network) -> None:
 
 
 def test_market_of_a_token_of_other_decimals(network: Network) -> None:
-    """The oracle that comes with a market prices raw units of both tokens, of 6 decimals and 18."""
+    """Price and amounts are right where the loan has 6 decimals and the collateral 18."""
     qenex, defi = QENEXCore(), QENEXDeFi()
     code = (ARTIFACTS / "HostileToken.json").read_text()
     coarse = qenex.deploy_smart_contract(code, NAMES[0], {"modes_": 0, "decimals_": 6})
@@ -278,6 +278,17 @@ def test_market_of_a_token_of_other_decimals(network: Network) -> None:
     client = network.client()
     oracle = client.contract("MarketOracle", client.lending.oracle_of(market_id))
     assert oracle.read("price") == 2 * 10**6 * 10**36 // 10**18
+    qenex.execute_smart_contract(coarse, "mint", {"to": NAMES[0], "value": 10**9})
+    defi.lending.supply(market_id, 500, NAMES[0])
+    assert 50 > defi.lending.supply_collateral(market_id, 50, NAMES[0]) > 49
+    defi.lending.borrow(market_id, 40, NAMES[0])
+    found = client.lending.account(market_id)
+    assert (round(found.supplied, 2), round(found.debt, 2)) == (500, 40)
+    assert found.health is not None
+    assert round(found.health, 1) == 2, "100 of collateral, a factor of 0.8, 40 of debt"
+    assert round(defi.lending.repay(market_id, 15, NAMES[0]), 2) == 25
+    assert round(defi.lending.withdraw(market_id, 100, NAMES[0]), 2) == 400
+    assert defi.lending.withdraw_collateral(market_id, 20, NAMES[0]) < 30
 
 
 def test_markets_need_votes(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
