@@ -31,22 +31,38 @@ from node.store import RocksStore
 node.prune.HEIGHTS_PER_BATCH = 2
 store = RocksStore(Path(sys.argv[1]))
 height = read_head(store)[0]
-node.prune.prune(store, height, int(sys.argv[2]), lambda *step: print(*step, flush=True))
+
+
+def step(*facts: int) -> None:
+    print(*facts, flush=True)
+    sys.stdin.readline()
+
+
+node.prune.prune(store, height, int(sys.argv[2]), step)
 store.close()
 """
-"""What `qenex db prune` does, in batches of two heights, with a line after each."""
+"""What `qenex db prune` does, in batches of two heights; after each it prints, and waits."""
 
 
 def prune_until(folder: Path, batches: int | None) -> None:
     """Prune in a process of its own, killed behind its batch with this number (None: not)."""
     command = [sys.executable, "-c", PRUNER, str(folder), str(KEPT)]
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as child:
+        assert child.stdin is not None
         assert child.stdout is not None
         for number, _ in enumerate(child.stdout, 1):
             if number == batches:
                 child.kill()
+                break
+            child.stdin.write("\n")
+            child.stdin.flush()
         code = child.wait(timeout=60)
     assert code == (0 if batches is None else -signal.SIGKILL)
 
