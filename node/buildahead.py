@@ -118,10 +118,12 @@ class Ahead:
     def take(self, candidates: list[Transaction], timestamp: int) -> BlockDraft | None:
         """Return the draft to finish it on the committed block, or None; it is over here.
 
-        `candidates` and `timestamp`, in seconds, are those of the block that is wanted.
+        `candidates` and `timestamp`, in seconds, are those of the block that is wanted. A draft
+        into which nothing was let is none.
         """
         with self._lock:
-            fits = self._is_front_of(candidates) and self._draft.fits(timestamp)
+            is_begun = len(self._draft.offered) > 0 and self._is_front_of(candidates)
+            fits = is_begun and self._draft.fits(timestamp)
             is_usable = fits and not self._is_over
             self._is_over, self._may_stop = True, False
             return self._draft if is_usable else None

@@ -68,22 +68,28 @@ class Ledger:
 
         Runs in a worker thread. `stop` ends the building early; `timestamp` is in seconds. A
         candidate that only found no room, or that waits for another, is not impossible. A `draft`
-        is what `take_ahead` gave for the same candidates and timestamp.
+        is what `take_ahead` gave for the same candidates and timestamp; it is of no use when one of
+        the candidates that follow reads the time at which it was begun.
         """
-        view = self._view
-        timestamp = max(timestamp, view.head.timestamp)
-        if draft is None:
-            draft = self._executor.begin(
-                view.store,
-                view.head,
-                validators=view.validators,
-                fee_recipient=fee_recipient,
-                timestamp=timestamp,
-                block_hash=view.block_hash,
-            )
-        draft.extend(candidates[len(draft.offered) :], stop)
+        timestamp = max(timestamp, self._view.head.timestamp)
+        if draft is not None:
+            draft.extend(candidates[len(draft.offered) :], stop)
+        if draft is None or not draft.fits(timestamp):
+            draft = self._begin(fee_recipient, timestamp)
+            draft.extend(candidates, stop)
         executed, rejected = draft.finish(timestamp)
         return executed, [each for each, error in rejected if not isinstance(error, MAY_FIT_LATER)]
+
+    def _begin(self, fee_recipient: Address, timestamp: int) -> BlockDraft:
+        view = self._view
+        return self._executor.begin(
+            view.store,
+            view.head,
+            validators=view.validators,
+            fee_recipient=fee_recipient,
+            timestamp=timestamp,
+            block_hash=view.block_hash,
+        )
 
     def next_validators(self, block_hash: Hash32) -> ValidatorSet | None:
         """Return who decides the height after a kept block, None when it is not at hand."""

@@ -127,7 +127,7 @@ class Proposals:
         """Build on what was built ahead, until `ahead_by` if that was under way, or afresh."""
         candidates, timestamp = self._intake.candidates(), int(time.time())
         draft = self._ledger.take_ahead(candidates, timestamp)
-        is_ahead = draft is not None and len(draft.offered) > 0
+        is_ahead = draft is not None
         self.built["ahead" if is_ahead else "afresh"] += 1
         deadline = ahead_by if is_ahead and ahead_by is not None else self._deadline()
         executed, impossible = self._ledger.build(

@@ -384,6 +384,33 @@ def test_the_header_tells_the_time_of_the_block(clock: Clock, *, reads: bool) ->
     run(main)
 
 
+def test_a_late_look_at_the_time_begins_the_block_anew(clock: Clock) -> None:
+    """What comes after a draft was begun in another second sees the second of the block.
+
+    Planted bug that this kills: a draft that is finished with a time that was not the one read.
+    """
+
+    async def main() -> None:
+        node = Node()
+        below, waiting = node.block(SENDERS), [transfer(0, 1), transfer(1, 1)]
+        node.add(waiting)
+        late = transfer(2, 1, **CLOCK)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(node.proposals.build_ahead, below.block.hash)
+            await node.wait_ahead(2)
+            node.commit(below)
+            clock.now += 7
+            node.add([late])
+            built = await node.proposals.build()
+        assert built == await fresh(below, [*waiting, late])
+        kept = node.ledger.kept(built[0])
+        assert kept is not None
+        assert kept.header.timestamp == NOW + 7
+        assert len(kept.transactions) == 3
+
+    run(main)
+
+
 @pytest.mark.parametrize("validator", [None, Address(b"\7" * 20)])
 def test_nothing_is_built_for_another_ones_turn(clock: Clock, validator: Address | None) -> None:
     """Observers, and validators whose turn is not next, do nothing ahead."""
