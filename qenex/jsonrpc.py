@@ -15,10 +15,14 @@ ANSWER_BYTES_MAX: Final = 32 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class JsonRpc:
-    """Calls the node at `url` (http://host:port); each call waits at most `timeout_s`."""
+    """Calls the node at `url` (http://host:port); each call waits at most `timeout_s`.
+
+    By default longer than a node works on a call (`rpc.call_timeout_s`), so that a busy one has the
+    time to answer, or to say itself that it took too long.
+    """
 
     url: str
-    timeout_s: float = 5.0
+    timeout_s: float = 15.0
 
     def call(self, method: str, *params: Any) -> Any:
         """Return the result; raises UpstreamDown without an answer, QenexError on an error."""
