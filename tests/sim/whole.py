@@ -3,11 +3,11 @@
     python -m scripts.whole_nodes --runs 200 --seed 1
 
 One seed makes one run: trio's scheduler, the clocks, the workers, the disk and the network draw
-from it. Four validators make blocks while a client sends transfers to whoever is up. Then the
-faults end, and within RECOVERY_S every node has two more blocks. Kept at all times: one block at a
-height, a good certificate for it, one signature for a place in the protocol whatever a node
-forgot, no log and no block lost that was durable. At the end every transfer that a node
-acknowledged is in the chain, or in the pool of a node.
+from it. Four validators make blocks while a client sends transfers, and creations that read the
+time, to whoever is up. Then the faults end, and within RECOVERY_S every node has two more blocks.
+Kept at all times: one block at a height, a good certificate for it, one signature for a place in
+the protocol whatever a node forgot, no log and no block lost that was durable. At the end every
+transfer that a node acknowledged is in the chain, or in the pool of a node.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ RECOVERY_S = 30.0
 WORKER_S_MAX = 0.02
 LAG_S_MAX = 0.4
 LOSS_MAX = 0.4
+LOOK_AT_THE_TIME: dict[str, Any] = {"to": None, "data": b"\x42\x50\x00", "gas": 90_000}
+"""A creation whose block must be of the second that it saw: the third transaction of a sender."""
 SEGMENT_BYTES = 3_000
 """Logs begin new segments after a few heights, so that renames happen in each run."""
 
@@ -256,6 +258,7 @@ class WholeWorld:
                 senders[index],
                 chain_id=self.genesis.params.chain_id,
                 nonce=self._nonces[index],
+                **(LOOK_AT_THE_TIME if self._nonces[index] % 3 == 2 else {}),
             )
             try:
                 target.intake.submit(transfer.raw)
