@@ -67,7 +67,7 @@ def test_observer_follows_and_relays(tmp_path: Path) -> None:
             cluster.check_agreement()
             status = rpc(url, "qenex_status")
             assert not status["consensus"]["signing"]
-            assert len(status["peers"]) == 4
+            wait_until(lambda: len(rpc(url, "qenex_status")["peers"]) == 4, "all are connected")
             assert not list((folder / "wal").glob(f"*{SUFFIX}"))
         finally:
             observer.terminate()
