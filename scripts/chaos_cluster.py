@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final, Protocol
@@ -36,7 +37,7 @@ class Links(Protocol):
         """Return what was done to the traffic since the start."""
 
 
-class ChaosCluster(Cluster):
+class ChaosCluster(Cluster, ABC):
     """Validators that reach each other through links; `clocks` None leaves them the machine's."""
 
     def __init__(self, path: Path, clocks: Clocks | None) -> None:
@@ -56,13 +57,13 @@ class ChaosCluster(Cluster):
         flags = ["--p2p.addresses", ",".join(addresses)]
         return [*self.entry(index), *clock, *plain[:at], *flags, *plain[at + 2 :]]
 
+    @abstractmethod
     def entry(self, index: int) -> list[str]:
         """Return the words before a node's command line that lead it to its place."""
-        raise NotImplementedError
 
+    @abstractmethod
     def way(self, origin: int, target: int) -> str:
         """Return the multiaddr at which one node dials another."""
-        raise NotImplementedError
 
     def start(self, *indexes: int) -> None:
         """Start these nodes, or all."""
